@@ -1,0 +1,52 @@
+// `daybook worker`: keeps views up to date until it is told to stop.
+#include <atomic>
+#include <csignal>
+#include <memory>
+
+#include "cli/command.h"
+#include "core/definition_reader.h"
+#include "worker/worker.h"
+
+namespace daybook {
+namespace {
+
+std::atomic<bool> stop_requested{false};
+
+void request_stop(int) { stop_requested = true; }
+
+struct Options {
+  std::vector<std::string> views;
+  BrokerOptions broker;
+  DatabaseOptions database;
+  bool once = false;
+};
+
+}  // namespace
+
+void add_worker_command(CLI::App& app, int& code) {
+  auto* command = app.add_subcommand("worker", "Keep views up to date: read events, commit rows, exactly once");
+  command->footer(
+      "Any number of workers share the partitions of a view; start and stop them at any time. SIGTERM ends one cleanly.\n"
+      "Example:\n  daybook worker --view schemas/bloodbank/views/dashboard_daily_summary.json --brokers localhost:9092 \\\n"
+      "    --database postgresql://localhost/daybook");
+  auto options = std::make_shared<Options>();
+  command->add_option("--view", options->views, "A view definition; may be repeated")->envname("DAYBOOK_VIEWS")->required();
+  add_broker_options(*command, options->broker);
+  add_database_options(*command, options->database);
+  command->add_flag("--once", options->once,
+                    "End once everything in the log is applied; exit 3 when broker or database do not answer for 30 s");
+  command->callback([options, &code] {
+    const std::vector<ViewDefinition> views = load_definitions(options->views);
+    std::signal(SIGTERM, request_stop);
+    std::signal(SIGINT, request_stop);
+    WorkerSettings settings;
+    settings.brokers = options->broker.brokers;
+    settings.properties = kafka::parse_properties(options->broker.properties);
+    settings.database = options->database.uri;
+    settings.once = options->once;
+    run_worker(settings, views, stop_requested);
+    code = exit_code::ok;
+  });
+}
+
+}  // namespace daybook

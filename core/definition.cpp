@@ -1,0 +1,20 @@
+#include "core/definition.h"
+
+#include <algorithm>
+
+namespace daybook {
+
+std::vector<std::string> ViewDefinition::topics() const {
+  std::vector<std::string> found;
+  for (const SourceRule& source : sources) {
+    if (std::find(found.begin(), found.end(), source.topic) == found.end()) found.push_back(source.topic);
+  }
+  return found;
+}
+
+bool ViewDefinition::has_balance() const {
+  return std::any_of(columns.begin(), columns.end(),
+                     [](const ValueColumn& c) { return c.aggregate == Aggregate::balance; });
+}
+
+}  // namespace daybook

@@ -1,0 +1,76 @@
+// A view definition, read: everything that is to be known of a view. `definition_reader.h` makes one from
+// JSON; docs/views.md explains each member to those who write them.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "core/json_pointer.h"
+
+namespace daybook {
+
+enum class KeyType { uuid, text, integer, date };
+
+struct KeyColumn {
+  std::string name;
+  KeyType type = KeyType::text;
+  std::string time_zone;  // IANA name; date columns only
+};
+
+enum class Aggregate { sum, count, balance };
+enum class IntegerType { int4, int8 };
+
+struct ValueColumn {
+  std::string name;
+  Aggregate aggregate = Aggregate::sum;
+  IntegerType type = IntegerType::int4;
+};
+
+using Scalar = std::variant<std::nullptr_t, bool, std::int64_t, double, std::string>;
+
+// One condition on a member. A member that is missing counts as null.
+struct Condition {
+  enum class Test { in, not_in, is_null, is_not_null };
+  JsonPointer member;
+  Test test = Test::in;
+  std::vector<Scalar> operands;  // in, not_in (`equals` and `not_equals` are lists of one); never null
+};
+
+// What one matching event adds to one column: `sign` × (a constant, or the member's integer value).
+struct Amount {
+  std::size_t column = 0;  // index into ViewDefinition::columns
+  int sign = 1;            // +1 under "add", -1 under "subtract"
+  std::variant<std::int64_t, JsonPointer> value;
+};
+
+// How events of one type on one topic change the view's rows.
+struct SourceRule {
+  std::string topic;
+  std::string event_type;
+  std::vector<Condition> where;  // all must hold, else the event is passed over by this rule
+  std::vector<JsonPointer> key;  // one for each of ViewDefinition::key, in its order
+  std::vector<Amount> amounts;
+};
+
+struct ViewDefinition {
+  std::string name;  // the view and its table
+  std::string description;
+  std::vector<KeyColumn> key;  // the primary key, in this order; at most one date, and then the last
+  std::vector<ValueColumn> columns;
+  bool updated_at_with_time_zone = true;
+  std::vector<SourceRule> sources;
+  // Events whose date-time lies further than this beyond their record's Kafka timestamp are dead letters.
+  std::optional<std::int64_t> max_future_seconds;
+  std::uint64_t deduplication_window_events = 20'000'000;  // a minimum
+  std::string canonical_json;  // the definition as stored and compared: sorted members, no white space
+
+  // The distinct topics in order of first mention; Record::topic indexes this list.
+  std::vector<std::string> topics() const;
+  bool has_date() const { return !key.empty() && key.back().type == KeyType::date; }
+  bool has_balance() const;
+};
+
+}  // namespace daybook

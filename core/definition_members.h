@@ -1,0 +1,55 @@
+// The members of a view definition, and what each is expected to be. schemas/view.schema.json says the same to
+// editors and docs/views.md to people; a test holds the schema to these.
+#pragma once
+
+#include <string_view>
+
+#include "core/definition_shape.h"
+
+namespace daybook {
+
+inline constexpr std::size_t max_definition_bytes = 256 * 1024;
+inline constexpr std::size_t max_key_columns = 16;
+inline constexpr std::size_t max_columns = 64;
+
+inline constexpr std::string_view name_expected = "a name: a-z, 0-9 and _, a letter first, at most 55 characters";
+inline constexpr std::string_view pointer_expected = "a JSON Pointer below the event, such as \"/data/quantity\"";
+inline constexpr std::string_view scalar_expected = "a string, a number, true or false";
+inline constexpr std::string_view list_expected = "an array of strings, numbers, true and false, not empty";
+
+inline constexpr DefinitionShape::Member root_members[] = {
+    {"$schema", false, "a string"},
+    {"view", true, name_expected},
+    {"kind", true, "\"summary\""},
+    {"description", false, "a string"},
+    {"key", true, "an array of 1 to 16 key columns"},
+    {"columns", true, "an array of 1 to 64 columns"},
+    {"updated_at", false, "\"timestamptz\" or \"timestamp\""},
+    {"sources", true, "an array of sources, not empty"},
+    {"max_future_seconds", false, "an integer from 0 to 1000000000000"},
+    {"deduplication_window_events", false, "an integer from 1000 to 1000000000"},
+};
+inline constexpr DefinitionShape::Member key_members[] = {
+    {"name", true, name_expected},
+    {"type", true, "\"uuid\", \"text\", \"int\" or \"date\""},
+    {"time_zone", false, "the name of an IANA time zone, such as \"Africa/Nairobi\""},
+};
+inline constexpr DefinitionShape::Member column_members[] = {
+    {"name", true, name_expected},
+    {"type", true, "\"int\" or \"bigint\""},
+    {"value", true, "\"sum\", \"count\" or \"balance\""},
+};
+inline constexpr DefinitionShape::Member source_members[] = {
+    {"topic", true, "a Kafka topic: a-z, A-Z, 0-9, '.', '_' and '-', at most 249 characters, not . or .."},
+    {"event", true, "the type of a CloudEvent, not empty"},
+    {"where", false, "an array of conditions"},
+    {"key", true, "an object with a JSON Pointer for each key column"},
+    {"add", false, "an object with an amount for each column to change, not empty"},
+    {"subtract", false, "an object with an amount for each column to change, not empty"},
+};
+inline constexpr DefinitionShape::Member condition_members[] = {
+    {"member", true, pointer_expected}, {"equals", false, scalar_expected}, {"not_equals", false, scalar_expected},
+    {"in", false, list_expected},       {"not_in", false, list_expected},   {"null", false, "true or false"},
+};
+
+}  // namespace daybook

@@ -1,0 +1,39 @@
+// Errors, typed by what one does about them.
+//
+//   RetryError   the world may heal by itself (broker or database away): wait, then try again.
+//   StopError    a person has to act (missing migration, lost log): say so and stop.
+//   UsageError   a StopError about what a person wrote (options, definitions, configuration): refused before
+//                anything starts, all mistakes at once.
+//
+// The third kind, an event that can't be applied, is ordinary and therefore a value: `Rejection`. It ends
+// as a dead letter and never as an exception.
+#pragma once
+
+#include <stdexcept>
+#include <string>
+
+namespace daybook {
+
+class RetryError : public std::runtime_error {
+ public:
+  using std::runtime_error::runtime_error;
+};
+
+class StopError : public std::runtime_error {
+ public:
+  using std::runtime_error::runtime_error;
+};
+
+class UsageError : public StopError {
+ public:
+  using StopError::StopError;
+};
+
+// Why one event can't be applied. `code` is from a short, closed list (metrics and filters use it);
+// `detail` names the member, what was found and what was expected.
+struct Rejection {
+  std::string code;
+  std::string detail;
+};
+
+}  // namespace daybook

@@ -1,0 +1,132 @@
+#include "kafka/client.h"
+
+#include <spdlog/spdlog.h>
+
+#include "core/error.h"
+
+namespace daybook::kafka {
+namespace {
+
+void log_line(const rd_kafka_t*, int level, const char* facility, const char* text) {
+  // syslog levels: 0-3 errors, 4 warning, 5-6 info, 7 debug. librdkafka's own errors about connections repeat
+  // for as long as a broker is away; what the worker does about it is logged by the worker.
+  if (level <= 3) {
+    spdlog::warn("kafka: {}: {}", facility, text);
+  } else if (level <= 4) {
+    spdlog::info("kafka: {}: {}", facility, text);
+  } else {
+    spdlog::debug("kafka: {}: {}", facility, text);
+  }
+}
+
+std::string set_property(rd_kafka_conf_t* conf, const std::string& name, const std::string& value,
+                         rd_kafka_conf_res_t* result) {
+  char error[512] = {0};
+  *result = rd_kafka_conf_set(conf, name.c_str(), value.c_str(), error, sizeof error);
+  return error;
+}
+
+}  // namespace
+
+Properties parse_properties(const std::vector<std::string>& words) {
+  Properties properties;
+  std::string mistakes;
+  for (const std::string& word : words) {
+    const std::size_t equals = word.find('=');
+    if (equals == std::string::npos || equals == 0) {
+      mistakes += (mistakes.empty() ? "" : "; ") + ("--kafka " + word + ": expected NAME=VALUE");
+    } else {
+      properties[word.substr(0, equals)] = word.substr(equals + 1);
+    }
+  }
+  if (!mistakes.empty()) throw UsageError(mistakes);
+  return properties;
+}
+
+Client make_client(const ClientSettings& settings) {
+  std::unique_ptr<rd_kafka_conf_t, Destroy<rd_kafka_conf_t, rd_kafka_conf_destroy>> conf(rd_kafka_conf_new());
+  std::string mistakes;
+  const auto add_mistake = [&mistakes](const std::string& text) { mistakes += (mistakes.empty() ? "" : "; ") + text; };
+
+  Properties ours = settings.ours;
+  if (!settings.brokers.empty()) ours["bootstrap.servers"] = settings.brokers;
+  rd_kafka_conf_res_t result = RD_KAFKA_CONF_OK;
+  for (const auto& [name, value] : settings.users) {
+    const auto fixed = settings.ours.find(name);
+    if (fixed != settings.ours.end()) {
+      if (fixed->second != value) {
+        add_mistake("kafka." + name + "=" + value + " is refused: exactly-once depends on " + name + "=" + fixed->second);
+      }
+      continue;
+    }
+    ours.erase(name);
+    const std::string error = set_property(conf.get(), name, value, &result);
+    if (result != RD_KAFKA_CONF_OK) add_mistake("kafka." + name + "=" + value + ": " + error);
+  }
+  if (ours.count("bootstrap.servers") == 0 && settings.users.count("bootstrap.servers") == 0) {
+    add_mistake("no broker named: give --brokers HOST:PORT or DAYBOOK_BROKERS");
+  }
+  for (const auto& [name, value] : ours) {
+    const std::string error = set_property(conf.get(), name, value, &result);
+    if (result != RD_KAFKA_CONF_OK) add_mistake(name + "=" + value + ": " + error);
+  }
+  for (const auto& [name, value] : settings.optional) {
+    if (settings.users.count(name) == 0) set_property(conf.get(), name, value, &result);
+  }
+  if (!mistakes.empty()) throw UsageError("kafka configuration: " + mistakes);
+
+  rd_kafka_conf_set_opaque(conf.get(), settings.opaque);
+  rd_kafka_conf_set_log_cb(conf.get(), log_line);
+  if (settings.rebalance != nullptr) rd_kafka_conf_set_rebalance_cb(conf.get(), settings.rebalance);
+  if (settings.delivery != nullptr) rd_kafka_conf_set_dr_msg_cb(conf.get(), settings.delivery);
+  if (settings.error != nullptr) rd_kafka_conf_set_error_cb(conf.get(), settings.error);
+
+  char error[512] = {0};
+  rd_kafka_t* client = rd_kafka_new(settings.role == Role::producer ? RD_KAFKA_PRODUCER : RD_KAFKA_CONSUMER,
+                                    conf.get(), error, sizeof error);
+  if (client == nullptr) throw StopError(std::string("kafka client: ") + error);
+  conf.release();  // the client owns it now
+  return Client(client);
+}
+
+PartitionList to_list(const Positions& positions) {
+  PartitionList list(rd_kafka_topic_partition_list_new(static_cast<int>(positions.size())));
+  for (const auto& [partition, next] : positions) {
+    rd_kafka_topic_partition_list_add(list.get(), partition.topic.c_str(), partition.partition)->offset = next;
+  }
+  return list;
+}
+
+std::vector<std::int32_t> partitions_of(rd_kafka_t* client, const std::string& topic, std::chrono::milliseconds timeout) {
+  Topic handle(rd_kafka_topic_new(client, topic.c_str(), nullptr));
+  const rd_kafka_metadata_t* metadata = nullptr;
+  const rd_kafka_resp_err_t error =
+      rd_kafka_metadata(client, 0, handle.get(), &metadata, static_cast<int>(timeout.count()));
+  if (error != RD_KAFKA_RESP_ERR_NO_ERROR) {
+    throw RetryError("broker: can't read the metadata of topic " + topic + ": " + rd_kafka_err2str(error));
+  }
+  std::unique_ptr<const rd_kafka_metadata_t, void (*)(const rd_kafka_metadata_t*)> owned(metadata, rd_kafka_metadata_destroy);
+  if (metadata->topic_cnt != 1 || metadata->topics[0].err == RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART) {
+    throw StopError("topic " + topic + " does not exist on the broker: create it, or correct the definition's \"topic\"");
+  }
+  if (metadata->topics[0].err != RD_KAFKA_RESP_ERR_NO_ERROR) {
+    throw RetryError("broker: topic " + topic + ": " + rd_kafka_err2str(metadata->topics[0].err));
+  }
+  std::vector<std::int32_t> partitions;
+  for (int i = 0; i < metadata->topics[0].partition_cnt; ++i) partitions.push_back(metadata->topics[0].partitions[i].id);
+  return partitions;
+}
+
+Watermarks watermarks(rd_kafka_t* client, const TopicPartition& partition, std::chrono::milliseconds timeout) {
+  Watermarks found;
+  const rd_kafka_resp_err_t error =
+      rd_kafka_query_watermark_offsets(client, partition.topic.c_str(), partition.partition, &found.low, &found.high,
+                                       static_cast<int>(timeout.count()));
+  if (error != RD_KAFKA_RESP_ERR_NO_ERROR) {
+    throw RetryError("broker: can't read the first and last offset of " + partition.topic + "/" +
+                     std::to_string(partition.partition) + ": " + rd_kafka_err2str(error));
+  }
+  return found;
+}
+
+}  // namespace daybook::kafka

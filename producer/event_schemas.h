@@ -1,0 +1,55 @@
+// The event schemas of one system: schemas/<system>/events/*.json. Each is a JSON Schema (draft 7) of a whole
+// CloudEvent in structured form; its member "x-daybook" says where such events go.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "core/json_pointer.h"
+
+namespace daybook::publishing {
+
+// Why a line is refused: where in the event (JSON Pointer; "" is the whole line) and why.
+struct Refusal {
+  std::string pointer;
+  std::string reason;
+};
+
+// A schema, compiled once.
+class EventSchema {
+ public:
+  // Throws UsageError: `text` is no such schema; every message begins with `file`.
+  EventSchema(const std::string& file, const std::string& text);
+  ~EventSchema();
+
+  const std::string& type() const { return type_; }
+  const std::string& topic() const { return topic_; }                     // empty: the schema names none
+  const std::optional<JsonPointer>& key() const { return key_; }          // the member that becomes the message's key
+  std::vector<Refusal> check(const nlohmann::json& event) const;          // empty: valid
+
+ private:
+  struct Compiled;
+  std::string type_;
+  std::string topic_;
+  std::optional<JsonPointer> key_;
+  std::unique_ptr<Compiled> compiled_;
+};
+
+// By event type.
+using EventSchemas = std::map<std::string, std::unique_ptr<EventSchema>, std::less<>>;
+
+// Reads every schema of a system. Throws UsageError naming all mistakes, one a line.
+EventSchemas load_event_schemas(const std::string& schemas_directory, const std::string& system);
+
+// Where the schemas are when --schemas doesn't say: ./schemas if it has the system, else what is installed
+// beside the executable.
+std::string default_schemas_directory(const std::string& system);
+
+// The member a pointer names, or nullptr.
+const nlohmann::json* find_member(const nlohmann::json& event, const JsonPointer& pointer);
+
+}  // namespace daybook::publishing

@@ -1,0 +1,108 @@
+#include "sql/apply.h"
+
+#include "core/error.h"
+#include "sql/embedded.h"
+#include "sql/render.h"
+
+namespace daybook::sql {
+namespace {
+
+// Serializes migrations and view creation; any number that nothing else of Daybook uses.
+constexpr const char* lock_ddl = "SELECT pg_advisory_xact_lock(1684108395, 0)";
+
+struct Migration {
+  int version;
+  std::string name;
+  const std::string* text;
+};
+
+std::vector<Migration> known_migrations() {
+  std::vector<Migration> list;
+  for (const auto& [path, text] : embedded()) {
+    const std::string folder = "migrations/";
+    if (path.compare(0, folder.size(), folder) != 0) continue;
+    const std::string name = path.substr(folder.size());
+    list.push_back({std::stoi(name), name, &text});
+  }
+  return list;
+}
+
+// 0 when the database has none.
+int stored_version(pqxx::transaction_base& transaction) {
+  if (transaction.exec("SELECT to_regclass('daybook.migration')")[0][0].is_null()) return 0;
+  return transaction.exec("SELECT coalesce(max(version), 0) FROM daybook.migration")[0][0].as<int>();
+}
+
+[[noreturn]] void throw_newer(int stored, int known) {
+  throw StopError("the database is at migration " + std::to_string(stored) + ", this daybook knows " + std::to_string(known) +
+                  ": run a newer daybook");
+}
+
+}  // namespace
+
+std::vector<std::string> migrate(pqxx::connection& connection) {
+  std::vector<std::string> applied;
+  const std::vector<Migration> known = known_migrations();
+  try {
+    for (const Migration& migration : known) {
+      pqxx::work transaction(connection);
+      transaction.exec(lock_ddl);
+      const int stored = stored_version(transaction);
+      if (stored > known.back().version) throw_newer(stored, known.back().version);
+      if (migration.version <= stored) continue;
+      transaction.exec(*migration.text);
+      transaction.exec("INSERT INTO daybook.migration (version, name) VALUES (" + std::to_string(migration.version) + ", " +
+                       quote_literal(migration.name) + ")");
+      transaction.commit();
+      applied.push_back(migration.name);
+    }
+  } catch (...) {
+    postgres::rethrow("migrate");
+  }
+  return applied;
+}
+
+void require_migrated(pqxx::connection& connection) {
+  pqxx::nontransaction transaction(connection);
+  const int known = known_migrations().back().version;
+  const int stored = stored_version(transaction);
+  if (stored > known) throw_newer(stored, known);
+  if (stored < known) {
+    throw StopError("the database is at migration " + std::to_string(stored) + ", this daybook needs " + std::to_string(known) +
+                    ": run `daybook migrate`");
+  }
+}
+
+std::optional<Generation> live_generation(pqxx::transaction_base& transaction, const std::string& view) {
+  const pqxx::result rows = transaction.exec(
+      "SELECT id, definition_text, fingerprint_key FROM daybook.generation WHERE state = 'live' AND view = " + quote_literal(view));
+  if (rows.empty()) return std::nullopt;
+  return Generation{rows[0][0].as<int>(), rows[0][1].as<std::string>(), postgres::bytes_of(rows[0][2])};
+}
+
+Applied apply_view(pqxx::connection& connection, const ViewDefinition& view) {
+  require_migrated(connection);
+  try {
+    pqxx::work transaction(connection);
+    transaction.exec(lock_ddl);
+    std::optional<Generation> generation = live_generation(transaction, view.name);
+    const bool created = !generation;
+    if (generation && generation->definition_text != view.canonical_json) {
+      throw StopError("view " + view.name + " exists with another definition: give the changed definition a new view name");
+    }
+    if (created) {
+      if (!transaction.exec("SELECT to_regclass(" + quote_literal(quote_identifier(view.name)) + ")")[0][0].is_null()) {
+        throw StopError("a table " + view.name + " exists already and is no view of daybook's: rename it, or the view");
+      }
+      transaction.exec(render_create_view(view));
+      generation = live_generation(transaction, view.name);
+    }
+    transaction.exec(render_commit(view, generation->id));
+    transaction.commit();
+    return created ? Applied::created : Applied::already_there;
+  } catch (...) {
+    postgres::rethrow("views apply " + view.name);
+  }
+}
+
+}  // namespace daybook::sql

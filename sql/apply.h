@@ -1,0 +1,35 @@
+// Brings a database up to what this program needs: numbered migrations, and views from their definitions.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "core/definition.h"
+#include "postgres/connection.h"
+
+namespace daybook::sql {
+
+// Applies the migrations that the database doesn't have, each in a transaction of its own, one process at a
+// time. Returns their names. Throws RetryError; StopError when the database is newer than this program.
+std::vector<std::string> migrate(pqxx::connection& connection);
+
+// Throws StopError, naming the command to run, when the database is not at this program's version.
+void require_migrated(pqxx::connection& connection);
+
+enum class Applied { created, already_there };
+
+// Creates the view's table, commit function and live generation. A live generation with the same definition
+// keeps its rows and gets the commit function of this program; one with another definition, or a table of
+// that name which isn't a view's, throws StopError: nothing is changed.
+Applied apply_view(pqxx::connection& connection, const ViewDefinition& view);
+
+// The live generation of a view.
+struct Generation {
+  int id = 0;
+  std::string definition_text;
+  std::string fingerprint_key;  // 16 bytes
+};
+std::optional<Generation> live_generation(pqxx::transaction_base& transaction, const std::string& view);
+
+}  // namespace daybook::sql

@@ -1,0 +1,217 @@
+#include "sql/render.h"
+
+#include <map>
+#include <vector>
+
+#include "core/error.h"
+#include "sql/embedded.h"
+
+namespace daybook::sql {
+namespace {
+
+// A worker further behind than this many bytes of fingerprints (200,000 events) catches up before it commits,
+// so that nobody looks through more than that while holding the lock.
+constexpr int unseen_bytes_max = 16 * 200'000;
+
+// Parameters of the function before those of the rows; see commit_summary.sql.
+constexpr int fixed_parameters = 19;
+
+using Words = std::vector<std::string>;
+
+std::string join(const Words& words, const std::string& separator) {
+  std::string joined;
+  for (const std::string& word : words) joined += (joined.empty() ? "" : separator) + word;
+  return joined;
+}
+
+std::string fill(const std::string& name, const std::map<std::string, std::string>& values) {
+  const std::string& text = embedded().at(name);
+  std::string filled;
+  std::size_t at = 0;
+  for (;;) {
+    const std::size_t open = text.find("{{", at);
+    if (open == std::string::npos) return filled + text.substr(at);
+    const std::size_t close = text.find("}}", open);
+    const auto value = values.find(text.substr(open + 2, close - open - 2));
+    if (value == values.end()) throw std::logic_error(name + ": no value for " + text.substr(open, close + 2 - open));
+    filled += text.substr(at, open - at) + value->second;
+    at = close + 2;
+  }
+}
+
+std::string sql_type(KeyType type) {
+  switch (type) {
+    case KeyType::uuid: return "uuid";
+    case KeyType::text: return "text";
+    case KeyType::integer: return "bigint";
+    case KeyType::date: return "date";
+  }
+  return {};
+}
+
+std::string sql_type(IntegerType type) { return type == IntegerType::int4 ? "int" : "bigint"; }
+
+// The words that the templates need, put together from the definition. Parameters and aliases are numbered
+// rather than named after columns, so that no two names can collide.
+struct SummaryWords {
+  Words parameters, arguments, names, matches;                      // rows: k1, k2, c1, c2, v1
+  Words ripple_arguments, ripple_names, ripple_matches;             // ripple: k1, k2, until, v1
+  Words assignments, ripple_assignments;
+  Words columns, values;                                            // of the INSERT
+  Words partition, before_columns;                                  // of a new balance
+  std::string date;                                                 // the date column's alias, kN
+};
+
+SummaryWords words_of(const ViewDefinition& view) {
+  SummaryWords w;
+  Words ripple_parameters;
+  const auto add_parameter = [](Words& list, const std::string& name, const std::string& type) { list.push_back("p_" + name + " " + type + "[]"); };
+  const bool ripples = view.has_balance();
+
+  for (std::size_t i = 0; i < view.key.size(); ++i) {
+    const std::string k = "k" + std::to_string(i + 1);
+    const std::string column = quote_identifier(view.key[i].name);
+    const std::string type = sql_type(view.key[i].type);
+    const bool is_date = view.key[i].type == KeyType::date;
+    add_parameter(w.parameters, k, type);
+    w.arguments.push_back("p_" + k);
+    w.names.push_back(k);
+    w.matches.push_back("t." + column + " = b." + k);
+    w.columns.push_back(column);
+    w.values.push_back("b." + k);
+    add_parameter(ripple_parameters, "l" + k, type);
+    w.ripple_arguments.push_back("p_l" + k);
+    w.ripple_names.push_back(k);
+    if (is_date) {
+      w.date = k;
+      w.ripple_matches.push_back("t." + column + " > b." + k + " AND t." + column + " < b.until_date");
+    } else {
+      w.ripple_matches.push_back("t." + column + " = b." + k);
+      w.partition.push_back("b." + k);
+    }
+  }
+  add_parameter(ripple_parameters, "until", "date");
+  w.ripple_arguments.push_back("p_until");
+  w.ripple_names.push_back("until_date");
+
+  Words level_parameters, level_arguments, level_names;
+  for (std::size_t i = 0; i < view.columns.size(); ++i) {
+    const std::string number = std::to_string(i + 1);
+    const std::string column = quote_identifier(view.columns[i].name);
+    const std::string type = sql_type(view.columns[i].type);
+    add_parameter(w.parameters, "c" + number, "bigint");
+    w.arguments.push_back("p_c" + number);
+    w.names.push_back("c" + number);
+    w.columns.push_back(column);
+    const auto raised_by = [&](const std::string& alias) { return column + " = (t." + column + "::bigint + b." + alias + number + ")::" + type; };
+    if (view.columns[i].aggregate == Aggregate::balance) {
+      add_parameter(level_parameters, "v" + number, "bigint");
+      level_arguments.push_back("p_v" + number);
+      level_names.push_back("v" + number);
+      w.assignments.push_back(raised_by("v"));
+      w.values.push_back("(coalesce(before.b" + number + ", 0) + sum(b.c" + number + ") OVER before_and_since)::" + type);
+      w.before_columns.push_back("t." + column + "::bigint AS b" + number);
+      add_parameter(ripple_parameters, "lv" + number, "bigint");
+      w.ripple_arguments.push_back("p_lv" + number);
+      w.ripple_names.push_back("v" + number);
+      w.ripple_assignments.push_back(raised_by("v"));
+    } else {
+      w.assignments.push_back(raised_by("c"));
+      w.values.push_back("b.c" + number + "::" + type);
+    }
+  }
+  const auto append = [](Words& to, const Words& from) { to.insert(to.end(), from.begin(), from.end()); };
+  append(w.parameters, level_parameters);
+  append(w.arguments, level_arguments);
+  append(w.names, level_names);
+  if (ripples) append(w.parameters, ripple_parameters);
+  return w;
+}
+
+}  // namespace
+
+std::string quote_identifier(const std::string& name) {
+  std::string quoted = "\"";
+  for (const char c : name) quoted += c == '"' ? "\"\"" : std::string(1, c);
+  return quoted + "\"";
+}
+
+std::string quote_literal(const std::string& text) {
+  // E'' with both escapes, so that it is right whatever standard_conforming_strings says.
+  std::string quoted = "E'";
+  for (const char c : text) {
+    if (c == '\'' || c == '\\') quoted.push_back(c);
+    quoted.push_back(c);
+  }
+  return quoted + "'";
+}
+
+std::string render_create_view(const ViewDefinition& view) {
+  Words columns, key;
+  for (const KeyColumn& column : view.key) {
+    // "C": keys are compared as bytes, in the order in which the worker writes them.
+    const std::string collation = column.type == KeyType::text ? " COLLATE \"C\"" : "";
+    columns.push_back(quote_identifier(column.name) + " " + sql_type(column.type) + collation + " NOT NULL");
+    key.push_back(quote_identifier(column.name));
+  }
+  for (const ValueColumn& column : view.columns) columns.push_back(quote_identifier(column.name) + " " + sql_type(column.type) + " NOT NULL");
+  columns.push_back(std::string("updated_at ") + (view.updated_at_with_time_zone ? "timestamptz" : "timestamp") + " NOT NULL");
+  return fill("templates/create_view.sql", {{"table", quote_identifier(view.name)},
+                                            {"columns", join(columns, ",\n    ")},
+                                            {"key", join(key, ", ")},
+                                            {"view_literal", quote_literal(view.name)},
+                                            {"table_literal", quote_literal(quote_identifier(view.name))},
+                                            {"definition_literal", quote_literal(view.canonical_json)}});
+}
+
+std::string render_commit(const ViewDefinition& view, int generation) {
+  const SummaryWords w = words_of(view);
+  const std::string table = quote_identifier(view.name);
+  const std::string to_updated_at = view.updated_at_with_time_zone ? "" : " AT TIME ZONE 'UTC'";
+  std::string ripple;
+  std::string insert_before;
+  std::string insert_window;
+  if (view.has_balance()) {
+    ripple = fill("templates/ripple.sql", {{"table", table},
+                                           {"to_updated_at", to_updated_at},
+                                           {"ripple_assignments", join(w.ripple_assignments, ", ")},
+                                           {"ripple_arguments", join(w.ripple_arguments, ", ")},
+                                           {"ripple_names", join(w.ripple_names, ", ")},
+                                           {"ripple_matches", join(w.ripple_matches, " AND ")}});
+    const std::string date = quote_identifier(view.key.back().name);
+    Words same_key;
+    for (std::size_t i = 0; i + 1 < view.key.size(); ++i) same_key.push_back(w.matches[i]);
+    same_key.push_back("t." + date + " < b." + w.date);
+    insert_before = fill("templates/row_before.sql", {{"table", table},
+                                                      {"date", date},
+                                                      {"before_columns", join(w.before_columns, ", ")},
+                                                      {"same_key", join(same_key, " AND ")}});
+    Words partition = w.partition;
+    partition.push_back("before.on_date");
+    insert_window = "\n            WINDOW before_and_since AS (PARTITION BY " + join(partition, ", ") + " ORDER BY b." + w.date + ")";
+  }
+  return fill("templates/commit_summary.sql", {{"generation", std::to_string(generation)},
+                                               {"unseen_bytes_max", std::to_string(unseen_bytes_max)},
+                                               {"table", table},
+                                               {"table_literal", quote_literal(table)},
+                                               {"to_updated_at", to_updated_at},
+                                               {"row_parameters", join(w.parameters, ", ")},
+                                               {"row_arguments", join(w.arguments, ", ")},
+                                               {"row_names", join(w.names, ", ")},
+                                               {"row_matches", join(w.matches, " AND ")},
+                                               {"update_assignments", join(w.assignments, ", ")},
+                                               {"ripple", ripple},
+                                               {"insert_columns", join(w.columns, ", ")},
+                                               {"insert_values", join(w.values, ", ")},
+                                               {"insert_before", insert_before},
+                                               {"insert_window", insert_window}});
+}
+
+std::string render_commit_call(const ViewDefinition& view, int generation) {
+  std::string call = "SELECT outcome, seq, nonce, hits FROM daybook.commit_" + std::to_string(generation) + "(";
+  const std::size_t parameters = fixed_parameters + words_of(view).parameters.size();
+  for (std::size_t i = 1; i <= parameters; ++i) call += (i == 1 ? "$" : ", $") + std::to_string(i);
+  return call + ")";
+}
+
+}  // namespace daybook::sql

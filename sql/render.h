@@ -1,0 +1,23 @@
+// Fills the templates in sql/templates from a view definition. Pure: text in, text out.
+#pragma once
+
+#include <string>
+
+#include "core/definition.h"
+
+namespace daybook::sql {
+
+// CREATE TABLE and the generation's first rows.
+std::string render_create_view(const ViewDefinition& view);
+
+// The commit function of generation `generation`.
+std::string render_commit(const ViewDefinition& view, int generation);
+
+// "SELECT ... FROM daybook.commit_<generation>($1, ...)", to be prepared; its parameters are the function's.
+std::string render_commit_call(const ViewDefinition& view, int generation);
+
+// The view's columns in the order of the definition and the table: key columns, then value columns.
+std::string quote_identifier(const std::string& name);
+std::string quote_literal(const std::string& text);
+
+}  // namespace daybook::sql

@@ -1,0 +1,177 @@
+// The worker's Store in memory: what sql/templates/commit_summary.sql does, written out plainly. Several loops may
+// share one (each call is atomic).
+#pragma once
+
+#include <climits>
+#include <map>
+#include <mutex>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "core/definition.h"
+#include "worker/decode/row_key.h"
+#include "worker/ports.h"
+
+namespace daybook::test {
+
+// Key columns as PostgreSQL prints them.
+using RowKeyText = std::vector<std::string>;
+using Rows = std::map<RowKeyText, std::vector<std::int64_t>>;
+
+inline RowKeyText key_text(const ViewDefinition& view, std::string_view key) {
+  RowKeyText text;
+  std::size_t at = 0;
+  for (const KeyColumn& column : view.key) {
+    switch (column.type) {
+      case KeyType::uuid: {
+        static constexpr char digits[] = "0123456789abcdef";
+        std::string uuid;
+        for (std::size_t i = 0; i < 16; ++i) {
+          if (i == 4 || i == 6 || i == 8 || i == 10) uuid.push_back('-');
+          const auto byte = static_cast<unsigned char>(key[at + i]);
+          uuid.push_back(digits[byte >> 4]);
+          uuid.push_back(digits[byte & 15]);
+        }
+        text.push_back(uuid);
+        at += 16;
+        break;
+      }
+      case KeyType::text: {
+        text.emplace_back(key.substr(at, key.find('\0', at) - at));
+        at += text.back().size() + 1;
+        break;
+      }
+      case KeyType::integer:
+        text.push_back(std::to_string(row_key::integer_at(key.data() + at)));
+        at += 8;
+        break;
+      case KeyType::date:
+        text.push_back(to_string(row_key::postgres_date_at(key.data() + at) + postgres_epoch));
+        at += date_key_size;
+        break;
+    }
+  }
+  return text;
+}
+
+class MemoryStore : public Store {
+ public:
+  explicit MemoryStore(ViewDefinition view) : view_(std::move(view)) {}
+
+  bool connect() override { return false; }
+  Head load(const std::function<void(std::span<const Fingerprint>)>& each_chunk) override {
+    const std::lock_guard lock(mutex_);
+    for (const auto& [seq, chunk] : chunks_) each_chunk(chunk);
+    return head_;
+  }
+  Tail tail(std::int64_t seq) override {
+    const std::lock_guard lock(mutex_);
+    return {head_, since(seq)};
+  }
+  Head head() override {
+    const std::lock_guard lock(mutex_);
+    return head_;
+  }
+  OwnedPositions take(const std::vector<TopicPartition>& partitions, const Positions& first) override {
+    const std::lock_guard lock(mutex_);
+    OwnedPositions owned;
+    for (const TopicPartition& partition : partitions) {
+      OwnedPosition& stored = positions_.try_emplace(partition, OwnedPosition{first.at(partition), 0}).first->second;
+      ++stored.epoch;
+      owned[partition] = stored;
+    }
+    return owned;
+  }
+  CommitOutcome commit(const Batch& batch, const OwnedPositions& owned, std::int64_t known_seq) override {
+    const std::lock_guard lock(mutex_);
+    for (const auto& [partition, range] : batch.ranges()) {
+      const OwnedPosition& stored = positions_.at(partition);
+      if (stored.epoch != owned.at(partition).epoch || stored.next != range.from) return Fenced{};
+    }
+    const std::vector<Fingerprint> others = since(known_seq);
+    std::set<std::pair<std::uint64_t, std::uint32_t>> unseen;
+    for (const Fingerprint& f : others) unseen.insert({f.identity_high, f.identity_low});
+    CommittedElsewhere elsewhere;
+    for (const Fingerprint& f : batch.fingerprints()) {
+      if (unseen.count({f.identity_high, f.identity_low}) > 0) elsewhere.identities.push_back(f);
+    }
+    if (!elsewhere.identities.empty()) return elsewhere;
+    Table next = table_;
+    if (!apply(batch.row_changes(), next)) return Refused{"22003", "integer out of range"};
+    table_.swap(next);
+    for (const auto& [partition, range] : batch.ranges()) positions_.at(partition).next = range.to;
+    ++head_.seq;
+    head_.nonce = std::to_string(head_.seq);
+    if (batch.events() > 0) chunks_[head_.seq] = batch.fingerprints();
+    for (const DeadLetter& letter : batch.dead_letters()) dead_letters.push_back(letter);
+    return Applied{head_, others};
+  }
+  void expire() override {}
+
+  Rows rows() const {
+    Rows rows;
+    for (const auto& [key, values] : table_) rows[key_text(view_, key)] = values;
+    return rows;
+  }
+  Positions positions() const {
+    Positions positions;
+    for (const auto& [partition, owned] : positions_) positions[partition] = owned.next;
+    return positions;
+  }
+  std::vector<DeadLetter> dead_letters;
+
+ private:
+  using Table = std::map<std::string, std::vector<std::int64_t>, std::less<>>;
+
+  std::vector<Fingerprint> since(std::int64_t seq) const {
+    std::vector<Fingerprint> found;
+    for (auto chunk = chunks_.upper_bound(seq); chunk != chunks_.end(); ++chunk) {
+      found.insert(found.end(), chunk->second.begin(), chunk->second.end());
+    }
+    return found;
+  }
+
+  // Key by key, change by change: a change of a balance at a date is one of every later row of the key.
+  bool apply(const RowChanges& changes, Table& table) const {
+    const auto without_date = [](std::string_view key) { return key.substr(0, key.size() - date_key_size); };
+    for (std::size_t row = 0; row < changes.keys.size(); ++row) {
+      const std::string key(changes.keys[row]);
+      if (table.count(key) == 0) {
+        std::vector<std::int64_t> values(view_.columns.size(), 0);
+        auto before = table.lower_bound(key);
+        if (view_.has_balance() && before != table.begin() && without_date((--before)->first) == without_date(key)) {
+          for (std::size_t c = 0; c < values.size(); ++c) {
+            if (view_.columns[c].aggregate == Aggregate::balance) values[c] = before->second[c];
+          }
+        }
+        table[key] = values;
+      }
+      for (std::size_t c = 0; c < view_.columns.size(); ++c) {
+        const std::int64_t change = changes.changes[c][row];
+        if (view_.columns[c].aggregate != Aggregate::balance) {
+          table[key][c] += change;
+        } else {
+          for (auto later = table.find(key); later != table.end() && without_date(later->first) == without_date(key); ++later) {
+            later->second[c] += change;
+          }
+        }
+      }
+    }
+    for (const auto& [key, values] : table) {
+      for (std::size_t c = 0; c < values.size(); ++c) {
+        if (view_.columns[c].type == IntegerType::int4 && (values[c] > INT_MAX || values[c] < INT_MIN)) return false;
+      }
+    }
+    return true;
+  }
+
+  const ViewDefinition view_;
+  mutable std::mutex mutex_;
+  Table table_;
+  std::map<TopicPartition, OwnedPosition> positions_;
+  std::map<std::int64_t, std::vector<Fingerprint>> chunks_;
+  Head head_{0, "0"};
+};
+
+}  // namespace daybook::test

@@ -1,0 +1,334 @@
+// View definitions: the cases in tests/cases/definitions, and what a definition becomes.
+//
+// A bad case's name says who has to see its mistake: syntax-* only the reader, since a JSON Schema sees no
+// text; shape-* the reader and schemas/view.schema.json; meaning-* the reader, while the schema is content.
+#include <doctest/doctest.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <fstream>
+#include <map>
+#include <nlohmann/json.hpp>
+#include <random>
+#include <set>
+#include <sstream>
+#include <valijson/adapters/nlohmann_json_adapter.hpp>
+#include <valijson/schema.hpp>
+#include <valijson/schema_parser.hpp>
+#include <valijson/validator.hpp>
+
+#include "core/definition_members.h"
+#include "core/definition_reader.h"
+#include "core/error.h"
+
+namespace daybook {
+namespace {
+
+namespace fs = std::filesystem;
+using Json = nlohmann::json;
+
+const fs::path source = DAYBOOK_SOURCE_DIR;
+const fs::path cases = source / "tests/cases/definitions";
+
+std::string text_of(const fs::path& path) {
+  std::ifstream file(path, std::ios::binary);
+  REQUIRE_MESSAGE(file.good(), path.string());
+  std::ostringstream text;
+  text << file.rdbuf();
+  return text.str();
+}
+
+std::vector<fs::path> json_files(const fs::path& folder) {
+  std::vector<fs::path> files;
+  for (const fs::directory_entry& entry : fs::directory_iterator(folder)) {
+    if (entry.path().extension() == ".json") files.push_back(entry.path());
+  }
+  std::sort(files.begin(), files.end());
+  REQUIRE_MESSAGE(!files.empty(), folder.string());
+  return files;
+}
+
+std::vector<fs::path> shipped_definitions() {
+  std::vector<fs::path> all;
+  for (const fs::directory_entry& system : fs::directory_iterator(source / "schemas")) {
+    if (!fs::is_directory(system.path() / "views")) continue;
+    for (fs::path& file : json_files(system.path() / "views")) all.push_back(std::move(file));
+  }
+  return all;
+}
+
+class ViewSchema {
+ public:
+  ViewSchema() : document_(Json::parse(text_of(source / "schemas/view.schema.json"))) {
+    const valijson::adapters::NlohmannJsonAdapter adapter(document_);
+    valijson::SchemaParser(valijson::SchemaParser::kDraft7).populateSchema(adapter, schema_);
+  }
+
+  bool accepts(const Json& definition) {
+    const valijson::adapters::NlohmannJsonAdapter adapter(definition);
+    return valijson::Validator(valijson::Validator::kStrongTypes).validate(schema_, adapter, nullptr);
+  }
+
+  const Json& document() const { return document_; }
+
+ private:
+  Json document_;
+  valijson::Schema schema_;
+};
+
+std::string lines_of(const DefinitionOrMistakes& read) {
+  std::string lines;
+  if (const auto* mistakes = std::get_if<std::vector<DefinitionMistake>>(&read)) {
+    for (const DefinitionMistake& mistake : *mistakes) lines += to_string(mistake) + "\n";
+  }
+  return lines;
+}
+
+ViewDefinition read_good(const fs::path& path) {
+  DefinitionOrMistakes read = read_definition_file(path.string());
+  REQUIRE_MESSAGE(std::holds_alternative<ViewDefinition>(read), path.string(), "\n", lines_of(read));
+  return std::get<ViewDefinition>(std::move(read));
+}
+
+TEST_CASE("good definitions pass the reader and the schema") {
+  ViewSchema schema;
+  std::vector<fs::path> files = json_files(cases / "good");
+  for (const fs::path& file : shipped_definitions()) files.push_back(file);
+  for (const fs::path& file : files) {
+    CAPTURE(file.string());
+    const ViewDefinition view = read_good(file);
+    CHECK(!view.topics().empty());
+    CHECK(schema.accepts(Json::parse(text_of(file))));
+  }
+}
+
+TEST_CASE("bad definitions have exactly the mistakes beside them, in the order of the file") {
+  ViewSchema schema;
+  for (const fs::path& file : json_files(cases / "bad")) {
+    CAPTURE(file.string());
+    const std::string expected = text_of(fs::path(file).replace_extension(".mistakes"));
+    CHECK(!expected.empty());
+    const DefinitionOrMistakes read = read_definition_file(file.string());
+    CHECK(!std::holds_alternative<ViewDefinition>(read));
+    CHECK(lines_of(read) == expected);
+    CHECK(lines_of(read_definition(text_of(file))) == expected);
+
+    const std::string name = file.filename().string();
+    if (name.starts_with("syntax-")) continue;
+    REQUIRE((name.starts_with("shape-") || name.starts_with("meaning-")));
+    CHECK(schema.accepts(Json::parse(text_of(file))) == name.starts_with("meaning-"));
+  }
+}
+
+TEST_CASE("a definition with each member") {
+  const ViewDefinition view = read_good(cases / "good/every_member.json");
+  CHECK(view.name == "every_member");
+  CHECK(view.description == "Each member, each form of it.");
+  REQUIRE(view.key.size() == 4);
+  CHECK(view.key[0].name == "site");
+  CHECK(view.key[0].type == KeyType::uuid);
+  CHECK(view.key[1].type == KeyType::text);
+  CHECK(view.key[2].type == KeyType::integer);
+  CHECK(view.key[3].type == KeyType::date);
+  CHECK(view.key[3].time_zone == "America/Argentina/Buenos_Aires");
+  CHECK(view.has_date());
+  CHECK(view.has_balance());
+  REQUIRE(view.columns.size() == 3);
+  CHECK(view.columns[0].name == "level");
+  CHECK(view.columns[0].aggregate == Aggregate::balance);
+  CHECK(view.columns[0].type == IntegerType::int8);
+  CHECK(view.columns[1].aggregate == Aggregate::sum);
+  CHECK(view.columns[1].type == IntegerType::int4);
+  CHECK(view.columns[2].aggregate == Aggregate::count);
+  CHECK(!view.updated_at_with_time_zone);
+  CHECK(view.max_future_seconds == 0);
+  CHECK(view.deduplication_window_events == 1000);
+  CHECK(view.topics() == std::vector<std::string>{"first.topic", "second_topic-2"});
+
+  REQUIRE(view.sources.size() == 3);
+  const SourceRule& first = view.sources[0];
+  CHECK(first.topic == "first.topic");
+  CHECK(first.event_type == "moved");
+  using Test = Condition::Test;
+  REQUIRE(first.where.size() == 6);
+  CHECK(first.where[0].member.text == "/data/state");
+  CHECK(first.where[0].test == Test::in);
+  CHECK(first.where[0].operands == std::vector<Scalar>{"done"});
+  CHECK(first.where[1].test == Test::not_in);
+  CHECK(first.where[1].operands == std::vector<Scalar>{std::int64_t{5}});  // written 5.0
+  CHECK(first.where[2].test == Test::in);
+  CHECK(first.where[2].operands == std::vector<Scalar>{"road", std::int64_t{1}, 2.5, true});
+  CHECK(first.where[3].test == Test::not_in);
+  CHECK(first.where[3].operands == std::vector<Scalar>{false, "ä~", INT64_MIN});
+  CHECK(first.where[4].test == Test::is_null);
+  CHECK(first.where[4].operands.empty());
+  CHECK(first.where[5].test == Test::is_not_null);
+  CHECK(first.where[5].member.tokens == std::vector<std::string>{"data", "on time"});
+  REQUIRE(first.key.size() == 4);  // in the order of the key, not of the source
+  CHECK(first.key[0].tokens == std::vector<std::string>{"data", "m~n", "0"});
+  CHECK(first.key[1].tokens == std::vector<std::string>{"data", "a/b"});
+  CHECK(first.key[2].text == "/data/grade");
+  CHECK(first.key[3].text == "/time");
+  REQUIRE(first.amounts.size() == 3);
+  CHECK(first.amounts[0].column == 0);
+  CHECK(first.amounts[0].sign == 1);
+  CHECK(std::get<JsonPointer>(first.amounts[0].value).text == "/data/quantity");
+  CHECK(first.amounts[1].column == 1);
+  CHECK(std::get<std::int64_t>(first.amounts[1].value) == INT32_MIN);
+  CHECK(first.amounts[2].column == 2);
+  CHECK(first.amounts[2].sign == -1);
+  CHECK(std::get<std::int64_t>(first.amounts[2].value) == INT64_MAX);
+  REQUIRE(view.sources[1].amounts.size() == 2);
+  CHECK(view.sources[1].amounts[0].sign == -1);
+  CHECK(view.sources[1].where.empty());
+}
+
+TEST_CASE("the example in docs/views.md is a definition") {
+  const std::string page = text_of(source / "docs/views.md");
+  const std::size_t begin = page.find("```json\n") + 8;
+  const std::string example = page.substr(begin, page.find("```", begin) - begin);
+  const DefinitionOrMistakes read = read_definition(example);
+  CHECK_MESSAGE(std::holds_alternative<ViewDefinition>(read), lines_of(read));
+  CHECK(ViewSchema().accepts(Json::parse(example)));
+}
+
+TEST_CASE("what is left out has its default") {
+  const ViewDefinition view = read_good(cases / "good/smallest.json");
+  CHECK(view.updated_at_with_time_zone);
+  CHECK(!view.max_future_seconds.has_value());
+  CHECK(view.deduplication_window_events == 20'000'000);
+  CHECK(view.description.empty());
+  CHECK(!view.has_date());
+  CHECK(!view.has_balance());
+}
+
+TEST_CASE("the canonical form knows neither order nor space nor remarks") {
+  const ViewDefinition view = read_good(cases / "good/every_member.json");
+  const auto ordered = nlohmann::ordered_json::parse(text_of(cases / "good/every_member.json"));
+  nlohmann::ordered_json backwards = nlohmann::ordered_json::object();
+  for (auto member = ordered.rbegin(); member != ordered.rend(); ++member) backwards[member.key()] = member.value();
+  backwards["description"] = "other words";
+  backwards.erase("$schema");
+  const DefinitionOrMistakes read = read_definition(backwards.dump(7));
+  REQUIRE_MESSAGE(std::holds_alternative<ViewDefinition>(read), lines_of(read));
+  CHECK(std::get<ViewDefinition>(read).canonical_json == view.canonical_json);
+
+  const DefinitionOrMistakes again = read_definition(view.canonical_json);
+  REQUIRE_MESSAGE(std::holds_alternative<ViewDefinition>(again), lines_of(again));
+  CHECK(std::get<ViewDefinition>(again).canonical_json == view.canonical_json);
+  CHECK(view.canonical_json.find("description") == std::string::npos);
+  CHECK(view.canonical_json.find('\n') == std::string::npos);
+
+  Json changed = Json::parse(view.canonical_json);
+  changed["max_future_seconds"] = 1;
+  CHECK(std::get<ViewDefinition>(read_definition(changed.dump())).canonical_json != view.canonical_json);
+}
+
+TEST_CASE("several files: all mistakes of all of them at once") {
+  const std::string good = (cases / "good/utc.json").string();
+  const std::string bad = (cases / "bad/shape-kind.json").string();
+  const std::string other_bad = (cases / "bad/shape-updated_at.json").string();
+  const std::string absent = (cases / "absent.json").string();
+  CHECK(load_definitions({good, (cases / "good/smallest.json").string()}).size() == 2);
+  try {
+    load_definitions({good, bad, other_bad, absent, good, cases.string()});
+    FAIL("no error");
+  } catch (const UsageError& error) {
+    CHECK(error.what() ==
+          "mistakes in view definitions:\n" + bad + ": /kind: found \"latest\", expected \"summary\"\n" + other_bad +
+              ": /updated_at: found \"TIMESTAMPTZ\", expected \"timestamptz\" or \"timestamp\"\n" + absent +
+              ": found a file that can't be read (No such file or directory), expected a view definition in JSON\n" +
+              good + ": /view: found \"stock\", which " + good +
+              " defines, too, expected a name that no other of these files has\n" + cases.string() +
+              ": found a file that can't be read (Is a directory), expected a view definition in JSON");
+  }
+}
+
+TEST_CASE("a mistake is one line whatever the file holds") {
+  const DefinitionMistake mistake{"/a\nb\x1b[31m\x7f", "x\r", "y"};
+  CHECK(to_string(mistake) == "/a\\u000ab\\u001b[31m\\u007f: found x\\u000d, expected y");
+}
+
+TEST_CASE("a text that is too long is not read") {
+  const std::string expected = "found more than 262144 bytes, expected a view definition, which is short\n";
+  CHECK(lines_of(read_definition(std::string(262145, ' '))) == expected);
+  CHECK(lines_of(read_definition_file("/dev/zero")) == expected);
+}
+
+TEST_CASE("the schema and the reader know the same members") {
+  const ViewSchema schema;
+  const Json& document = schema.document();
+  const Json& definitions = document["definitions"];
+  const auto check = [](const Json& object, DefinitionShape::Members members, const char* what) {
+    CAPTURE(what);
+    std::set<std::string> names, required;
+    for (const DefinitionShape::Member& member : members) {
+      names.emplace(member.name);
+      if (member.required) required.emplace(member.name);
+    }
+    std::set<std::string> schema_names;
+    for (const auto& [name, property] : object["properties"].items()) {
+      schema_names.insert(name);
+      const std::string reference = property.contains("$ref") ? property["$ref"].get<std::string>() : "";
+      CHECK_MESSAGE((property.contains("description") || !reference.empty()), name);
+    }
+    CHECK(schema_names == names);
+    CHECK(object["required"].get<std::set<std::string>>() == required);
+    CHECK(object["additionalProperties"] == false);
+  };
+  check(document, root_members, "view");
+  check(definitions["key_column"], key_members, "key column");
+  check(definitions["value_column"], column_members, "column");
+  check(definitions["source"], source_members, "source");
+  check(definitions["condition"], condition_members, "condition");
+}
+
+TEST_CASE("damaged definitions are mistakes, never exceptions") {
+  std::mt19937 random(20261123);
+  const std::string whole = text_of(cases / "good/every_member.json");
+  const std::string pieces[] = {"null",   "\"\"", "[]",      "{}",   "-1",      "1e400",
+                                "\"/a\"", ",",    "{\"a\":", "\xff", "\\u0000", "true"};
+  for (int i = 0; i < 5'000; ++i) {
+    std::string text = whole;
+    for (int changes = 1 + random() % 3; changes > 0; --changes) {
+      const std::size_t at = random() % text.size();
+      switch (random() % 3) {
+        case 0:
+          text.erase(at, 1 + random() % 20);
+          break;
+        case 1:
+          text.insert(at, pieces[random() % std::size(pieces)]);
+          break;
+        default:
+          text[at] = static_cast<char>(random());
+      }
+    }
+    const DefinitionOrMistakes read = read_definition(text);
+    if (!std::holds_alternative<ViewDefinition>(read)) REQUIRE(!lines_of(read).empty());
+  }
+}
+
+TEST_CASE("each value of a definition replaced by each type") {
+  ViewSchema schema;
+  const Json whole = Json::parse(text_of(cases / "good/every_member.json"));
+  const Json replacements[] = {nullptr,       true,           -1,      1.5,           "", "x", "/x",
+                               Json::array(), Json::object(), Json{1}, Json{{"x", 1}}};
+  const Json flat = whole.flatten();
+  std::set<std::string> done;
+  for (const auto& [pointer, value] : flat.items()) {
+    for (Json::json_pointer place(pointer); !place.empty() && done.insert(place.to_string()).second; place.pop_back()) {
+      for (const Json& replacement : replacements) {
+        Json changed = whole;
+        changed[place] = replacement;
+        CAPTURE(place.to_string());
+        CAPTURE(replacement.dump());
+        const DefinitionOrMistakes read = read_definition(changed.dump());
+        // What the schema refuses, the reader refuses; it alone knows what members mean together.
+        if (!schema.accepts(changed)) REQUIRE(!std::holds_alternative<ViewDefinition>(read));
+      }
+    }
+  }
+}
+
+}  // namespace
+}  // namespace daybook

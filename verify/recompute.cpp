@@ -1,0 +1,331 @@
+#include "verify/recompute.h"
+
+#include <sodium.h>
+
+#include <algorithm>
+#include <cstring>
+#include <limits>
+
+#include "verify/values.h"
+
+namespace daybook::verify {
+namespace {
+
+using nlohmann::json;
+
+// The codes that say something about the record itself. The others (range, database) depend on what the table
+// held at the time and are taken as the worker recorded them.
+bool judged_here(const std::string& code) {
+  return code == "malformed" || code == "envelope" || code == "member" || code == "future";
+}
+
+constexpr std::size_t max_text_key = 1000;
+
+}  // namespace
+
+Recomputation::Recomputation(ViewDefinition definition) : definition_(std::move(definition)) {
+  if (sodium_init() < 0) throw StopError("libsodium can't be initialized: no source of random numbers");
+  randombytes_buf(hash_key_.data(), hash_key_.size());
+  for (const KeyColumn& column : definition_.key) {
+    zones_.emplace_back();
+    if (column.type == KeyType::date && !absl::LoadTimeZone(column.time_zone, &zones_.back())) {
+      throw StopError("time zone " + column.time_zone + " is not in this system's time-zone database: install tzdata");
+    }
+  }
+}
+
+void Recomputation::expect(const TopicPartition& partition, std::int64_t start, std::int64_t next) {
+  partitions_[partition_index(partition)].length = next - start;
+  total_length_ += next - start;
+}
+
+void Recomputation::expect(const DeadLetter& letter) {
+  partitions_[partition_index(letter.partition)].letters[letter.offset] = {letter.code, false};
+  ++counts_.dead_letters;
+}
+
+std::uint32_t Recomputation::partition_index(const TopicPartition& partition) {
+  const auto [place, is_new] = partition_index_.try_emplace(partition, static_cast<std::uint32_t>(partitions_.size()));
+  if (is_new) partitions_.emplace_back();
+  return place->second;
+}
+
+Recomputation::RowId Recomputation::row_id(const Key& key) {
+  const auto [place, is_new] = row_ids_.try_emplace(key, static_cast<RowId>(rows_.size()));
+  if (is_new) {
+    Row& row = rows_.emplace_back();
+    row.values.resize(definition_.columns.size());
+    row.below = row.above = row.values;
+  }
+  return place->second;
+}
+
+Judgement Recomputation::judge(const LogRecord& record) const {
+  Judgement judgement;
+  judgement.partition = {std::string(record.topic), record.partition};
+  judgement.offset = record.offset;
+  if (!record.value) {
+    judgement.tombstone = true;
+    return judgement;
+  }
+  for (const auto& [name, value] : record.headers) {
+    if (name == "daybook-redrive" && value != definition_.name) {
+      judgement.outcome = Outcome::other_view;
+      return judgement;
+    }
+  }
+  const auto reject = [&judgement](Rejection rejection) {
+    judgement.outcome = Outcome::invalid;
+    judgement.changes.clear();
+    judgement.rejection = std::move(rejection);
+    return judgement;
+  };
+
+  std::variant<json, Rejection> read = read_event(record);
+  if (auto* rejection = std::get_if<Rejection>(&read)) return reject(std::move(*rejection));
+  const json& event = std::get<json>(read);
+  const std::string& type = event["type"].get_ref<const std::string&>();
+
+  for (const SourceRule& rule : definition_.sources) {
+    if (rule.topic != record.topic || rule.event_type != type) continue;
+    const bool matches = std::all_of(rule.where.begin(), rule.where.end(), [&event](const Condition& condition) {
+      return holds(condition, find_member(event, condition.member));
+    });
+    if (!matches) continue;
+    Rejection rejection;
+    std::optional<Change> change = read_change(rule, event, record.timestamp_ms, rejection);
+    if (!change) return reject(std::move(rejection));
+    judgement.changes.push_back(std::move(*change));
+  }
+  if (judgement.changes.empty()) return judgement;
+
+  judgement.outcome = Outcome::contributes;
+  const std::string& source = event["source"].get_ref<const std::string&>();
+  std::string identity = std::to_string(source.size()) + ":" + source;
+  identity += event["id"].get_ref<const std::string&>();
+  static_assert(crypto_shorthash_siphashx24_BYTES == sizeof(Identity));
+  crypto_shorthash_siphashx24(reinterpret_cast<unsigned char*>(judgement.identity.data()),
+                              reinterpret_cast<const unsigned char*>(identity.data()), identity.size(),
+                              hash_key_.data());
+  return judgement;
+}
+
+std::optional<Change> Recomputation::read_change(const SourceRule& rule, const json& event, std::int64_t timestamp_ms,
+                                                 Rejection& rejection) const {
+  Change change;
+  for (std::size_t i = 0; i < rule.key.size(); ++i) {
+    const json* member = find_member(event, rule.key[i]);
+    rejection = {"member", rule.key[i].text + " is missing or does not fit key column " + definition_.key[i].name};
+    if (member == nullptr) return std::nullopt;
+    std::optional<std::string> key = read_key(i, *member, timestamp_ms, rejection);
+    if (!key) return std::nullopt;
+    change.key.push_back(std::move(*key));
+  }
+  for (const Amount& amount : rule.amounts) {
+    std::int64_t number = 0;
+    if (const auto* constant = std::get_if<std::int64_t>(&amount.value)) {
+      number = *constant;
+    } else {
+      const JsonPointer& pointer = std::get<JsonPointer>(amount.value);
+      const json* member = find_member(event, pointer);
+      const std::optional<std::int64_t> integer = member == nullptr ? std::nullopt : integer_of(*member);
+      if (!integer) {
+        rejection = {"member", pointer.text + " is missing or no 64-bit integer"};
+        return std::nullopt;
+      }
+      number = *integer;
+    }
+    if (amount.sign < 0 && number == std::numeric_limits<std::int64_t>::min()) {
+      rejection = {"range", "the change does not fit 64 bits"};
+      return std::nullopt;
+    }
+    change.amounts.emplace_back(amount.column, amount.sign * number);
+  }
+  return change;
+}
+
+std::optional<std::string> Recomputation::read_key(std::size_t column, const json& member, std::int64_t timestamp_ms,
+                                                   Rejection& rejection) const {
+  const KeyType type = definition_.key[column].type;
+  if (type == KeyType::integer) {
+    const std::optional<std::int64_t> integer = integer_of(member);
+    return integer ? std::optional(std::to_string(*integer)) : std::nullopt;
+  }
+  if (!member.is_string()) return std::nullopt;
+  const std::string& text = member.get_ref<const std::string&>();
+  if (type == KeyType::uuid) return uuid_of(text);
+  if (type == KeyType::text) {
+    if (text.size() > max_text_key || text.find('\0') != std::string::npos) return std::nullopt;
+    return text;
+  }
+  const std::optional<Day> day = day_of(text, zones_[column]);
+  if (!day) return std::nullopt;
+  if (day->instant && definition_.max_future_seconds && timestamp_ms >= 0 &&
+      absl::int128(*day->instant) * 1000 >
+          absl::int128(timestamp_ms) + absl::int128(*definition_.max_future_seconds) * 1000) {
+    rejection = {"future", text + " lies more than " + std::to_string(*definition_.max_future_seconds) +
+                               " s beyond the record's time"};
+    return std::nullopt;
+  }
+  return iso_date(day->day);
+}
+
+void Recomputation::apply(const Judgement& judgement) {
+  if (!judgement.tombstone) ++counts_.events;
+  const std::uint32_t index = partition_index(judgement.partition);
+  Partition& partition = partitions_[index];
+
+  if (!partition.letters.empty()) {
+    const auto letter = partition.letters.find(judgement.offset);
+    if (letter != partition.letters.end()) {
+      auto& [code, met] = letter->second;
+      met = true;
+      if (judged_here(code) && judgement.outcome != Outcome::invalid) {
+        differences_.push_back({DeadLetterDifference::Kind::unfounded, judgement.partition, judgement.offset, code,
+                                "the record is valid"});
+      }
+      return;  // no part of the rows
+    }
+  }
+  switch (judgement.outcome) {
+    case Outcome::passed_over:
+      ++counts_.passed_over;
+      break;
+    case Outcome::other_view:
+      ++counts_.other_view;
+      break;
+    case Outcome::invalid:
+      differences_.push_back({DeadLetterDifference::Kind::missing, judgement.partition, judgement.offset,
+                              judgement.rejection.code, judgement.rejection.detail});
+      break;
+    case Outcome::contributes:
+      contribute(judgement, index);
+      break;
+  }
+}
+
+void Recomputation::contribute(const Judgement& judgement, std::uint32_t partition) {
+  const std::size_t begin = items_.size();
+  for (const Change& change : judgement.changes) {
+    const RowId row = row_id(change.key);
+    if (change.amounts.empty()) items_.push_back({0, row, no_column});
+    for (const auto& [column, amount] : change.amounts)
+      items_.push_back({amount, row, static_cast<std::uint32_t>(column)});
+  }
+  const std::size_t count = items_.size() - begin;
+  if (items_.size() > UINT32_MAX)
+    throw StopError("verify: more than 4 billion amounts in the log; verify a younger generation");
+  const auto [place, is_new] = seen_.try_emplace(
+      judgement.identity,
+      Seen{judgement.offset, static_cast<std::uint32_t>(begin), static_cast<std::uint32_t>(count), partition});
+  if (!is_new) {
+    ++counts_.duplicates;
+    judge_copy(place->second, partition, judgement.offset, begin);
+    items_.resize(begin);
+    return;
+  }
+  ++counts_.contributing;
+  for (std::size_t i = begin; i < items_.size(); ++i) {
+    Row& row = rows_[items_[i].row];
+    ++row.touched;
+    if (items_[i].column != no_column) row.values[items_[i].column] += items_[i].amount;
+  }
+}
+
+// A copy counts nothing. It leaves a doubt where the worker can have kept another copy than the one met first
+// here (other data, another partition), or both (so far apart that the first may have been forgotten).
+void Recomputation::judge_copy(const Seen& first, std::uint32_t partition, std::int64_t offset, std::size_t copy) {
+  const auto first_item = items_.begin() + first.first_item;
+  const bool same_data = std::equal(first_item, first_item + first.items,
+                                    items_.begin() + static_cast<std::ptrdiff_t>(copy), items_.end());
+  // The most events that the worker can have taken between the two, in whatever order it read the partitions.
+  const bool same_partition = first.partition == partition;
+  const std::int64_t between =
+      same_partition ? offset - first.offset - 1 + total_length_ - partitions_[partition].length : total_length_ - 2;
+  const bool outside_window =
+      between >= 0 && static_cast<std::uint64_t>(between) >= definition_.deduplication_window_events;
+  if (!same_data) ++counts_.reused_ids;
+  if (outside_window) ++counts_.outside_window;
+
+  const bool may_replace = !same_data && !same_partition;
+  const auto doubt = [this](const Item& item, int sign) {
+    Row& row = rows_[item.row];
+    row.uncertain = true;
+    if (sign < 0) ++row.withdrawable;
+    if (item.column == no_column) return;
+    const absl::int128 change = absl::int128(item.amount) * sign;
+    (change < 0 ? row.below : row.above)[item.column] += change;
+  };
+  if (may_replace || outside_window) {
+    for (std::size_t i = copy; i < items_.size(); ++i) doubt(items_[i], 1);
+  }
+  if (may_replace) {
+    for (std::size_t i = 0; i < first.items; ++i) doubt(items_[first.first_item + i], -1);
+  }
+}
+
+std::map<Key, ExpectedRow> Recomputation::expected_rows() const {
+  std::map<Key, ExpectedRow> sorted;
+  for (const auto& [key, id] : row_ids_) {
+    const Row& row = rows_[id];
+    if (row.touched == 0 && !row.uncertain) continue;  // only met in copies that surely don't count
+    ExpectedRow& expected = sorted[key];
+    expected.in_log = row.touched > 0;
+    expected.may_be_absent = row.touched <= row.withdrawable;
+    expected.uncertain = row.uncertain;
+    expected.values = expected.low = expected.high = row.values;
+    for (std::size_t c = 0; c < row.values.size(); ++c) {
+      expected.low[c] += row.below[c];
+      expected.high[c] += row.above[c];
+    }
+  }
+  // A balance is the sum of all changes up to the row's date. The date is the last key column and ISO dates
+  // sort as text, so the rows of one key stand together in the order of their days.
+  if (!definition_.has_date() || !definition_.has_balance()) return sorted;
+  ExpectedRow* before = nullptr;
+  const Key* before_key = nullptr;
+  for (auto& [key, row] : sorted) {
+    if (before_key != nullptr && std::equal(key.begin(), key.end() - 1, before_key->begin(), before_key->end() - 1)) {
+      for (std::size_t c = 0; c < definition_.columns.size(); ++c) {
+        if (definition_.columns[c].aggregate != Aggregate::balance) continue;
+        row.values[c] += before->values[c];
+        row.low[c] += before->low[c];
+        row.high[c] += before->high[c];
+        row.uncertain = row.uncertain || before->low[c] != before->high[c];
+      }
+    }
+    before = &row;
+    before_key = &key;
+  }
+  return sorted;
+}
+
+std::map<Key, Values> Recomputation::rows() const {
+  std::map<Key, Values> found;
+  for (const auto& [key, row] : expected_rows()) {
+    if (!row.in_log) continue;
+    Values& values = found[key];
+    for (const absl::int128& value : row.values) {
+      values.push_back(static_cast<std::int64_t>(std::clamp<absl::int128>(
+          value, std::numeric_limits<std::int64_t>::min(), std::numeric_limits<std::int64_t>::max())));
+    }
+  }
+  return found;
+}
+
+std::vector<DeadLetterDifference> Recomputation::dead_letter_differences() const {
+  std::vector<DeadLetterDifference> all = differences_;
+  for (const auto& [partition, index] : partition_index_) {
+    for (const auto& [offset, letter] : partitions_[index].letters) {
+      if (letter.second) continue;
+      all.push_back({DeadLetterDifference::Kind::no_record, partition, offset, letter.first,
+                     "there is no record at this offset"});
+    }
+  }
+  std::sort(all.begin(), all.end(), [](const auto& a, const auto& b) {
+    return std::tie(a.partition, a.offset) < std::tie(b.partition, b.offset);
+  });
+  return all;
+}
+
+}  // namespace daybook::verify

@@ -1,0 +1,38 @@
+// The values that a view takes from events, by verify's own plain code: integers, key columns as PostgreSQL
+// prints them, conditions. Civil time is absl's; core/civil_time is not used.
+#pragma once
+
+#include <absl/time/time.h>
+
+#include <cstdint>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <variant>
+
+#include "core/definition.h"
+
+namespace daybook::verify {
+
+// A JSON integer of 64 bits, or a number without fraction of at most 2^53 (5.0 is 5).
+std::optional<std::int64_t> integer_of(const nlohmann::json& value);
+
+// "0F8FAD5B-D9CB-469F-A165-70867728950E" in lower case; nullopt for any other form than 8-4-4-4-12.
+std::optional<std::string> uuid_of(std::string_view text);
+
+// "2026-11-23": that day. An RFC 3339 date-time with an offset: the civil day of that instant in `zone`, with the
+// instant. nullopt for anything else and outside the years 1 to 9999.
+struct Day {
+  absl::CivilDay day;
+  std::optional<std::int64_t> instant;  // seconds since 1970 UTC, the fraction dropped
+};
+std::optional<Day> day_of(std::string_view text, const absl::TimeZone& zone);
+
+// "2026-11-23", as PostgreSQL prints a date.
+std::string iso_date(absl::CivilDay day);
+
+// Whether `condition` holds for `member` (nullptr: missing, which counts as null).
+bool holds(const Condition& condition, const nlohmann::json* member);
+
+}  // namespace daybook::verify

@@ -1,0 +1,192 @@
+#include "worker/commit/commit_parameters.h"
+
+#include <sodium/utils.h>
+
+#include <bit>
+#include <cstring>
+#include <nlohmann/json.hpp>
+
+#include "core/error.h"
+#include "worker/commit/binary_array.h"
+
+namespace daybook {
+namespace {
+
+static_assert(std::endian::native == std::endian::little, "fingerprints are stored in the memory order of little-endian machines");
+
+// Text that PostgreSQL takes: valid UTF-8 without U+0000. What isn't becomes U+FFFD; the original bytes of a dead
+// letter are kept in record_value.
+std::string as_text(const std::string& bytes) {
+  const std::string quoted = nlohmann::json(bytes).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+  std::string text = nlohmann::json::parse(quoted).get<std::string>();
+  for (std::size_t nul = text.find('\0'); nul != std::string::npos; nul = text.find('\0', nul)) text.replace(nul, 1, "\xEF\xBF\xBD");
+  return text;
+}
+
+std::string base64(const std::string& bytes) {
+  std::string text(sodium_base64_ENCODED_LEN(bytes.size(), sodium_base64_VARIANT_ORIGINAL), '\0');
+  sodium_bin2base64(text.data(), text.size(), reinterpret_cast<const unsigned char*>(bytes.data()), bytes.size(),
+                    sodium_base64_VARIANT_ORIGINAL);
+  text.pop_back();  // the terminating zero
+  return text;
+}
+
+// [{"name": N, "value": V}], or "base64" where the value is no text.
+std::string headers_json(const DeadLetter& letter) {
+  nlohmann::json list = nlohmann::json::array();
+  for (const auto& [name, value] : letter.headers) {
+    if (as_text(value) == value) {
+      list.push_back({{"name", as_text(name)}, {"value", value}});
+    } else {
+      list.push_back({{"name", as_text(name)}, {"base64", base64(value)}});
+    }
+  }
+  return list.dump();
+}
+
+std::string int8_parameter(std::int64_t value) {
+  std::string bytes;
+  row_key::append_big_endian(bytes, static_cast<std::uint64_t>(value));
+  return bytes;
+}
+
+void add_positions(std::vector<std::string>& out, const Batch& batch, const OwnedPositions& owned) {
+  const std::size_t size = batch.ranges().size();
+  BinaryArray topics(PgType::text, size), partitions(PgType::int4, size), epochs(PgType::int8, size), from(PgType::int8, size),
+      to(PgType::int8, size);
+  for (const auto& [name, range] : batch.ranges()) {
+    topics.add_bytes(name.topic);
+    partitions.add_int4(name.partition);
+    epochs.add_int8(owned.at(name).epoch);
+    from.add_int8(range.from);
+    to.add_int8(range.to);
+  }
+  for (BinaryArray* array : {&topics, &partitions, &epochs, &from, &to}) out.push_back(array->take());
+}
+
+void add_dead_letters(std::vector<std::string>& out, const Batch& batch) {
+  const std::size_t size = batch.dead_letters().size();
+  BinaryArray topics(PgType::text, size), partitions(PgType::int4, size), offsets(PgType::int8, size), times(PgType::int8, size),
+      keys(PgType::bytea, size), values(PgType::bytea, size), headers(PgType::text, size), codes(PgType::text, size),
+      details(PgType::text, size), sources(PgType::text, size), ids(PgType::text, size), types(PgType::text, size);
+  for (const DeadLetter& letter : batch.dead_letters()) {
+    topics.add_bytes(letter.partition.topic);
+    partitions.add_int4(letter.partition.partition);
+    offsets.add_int8(letter.offset);
+    if (letter.timestamp_ms >= 0) {
+      times.add_int8(letter.timestamp_ms);
+    } else {
+      times.add_null();
+    }
+    keys.add_optional(letter.key);
+    values.add_optional(letter.value);
+    headers.add_bytes(headers_json(letter));
+    codes.add_bytes(letter.rejection.code);
+    details.add_bytes(as_text(letter.rejection.detail));
+    for (const auto& [array, text] : {std::pair{&sources, &letter.source}, {&ids, &letter.id}, {&types, &letter.type}}) {
+      if (text->empty()) {
+        array->add_null();
+      } else {
+        array->add_bytes(as_text(*text));
+      }
+    }
+  }
+  for (BinaryArray* array : {&topics, &partitions, &offsets, &times, &keys, &values, &headers, &codes, &details, &sources, &ids, &types}) {
+    out.push_back(array->take());
+  }
+}
+
+// The key columns of the rows that `row_at` names for 0 to size - 1.
+template <typename RowAt>
+void add_keys(std::vector<std::string>& out, const ViewDefinition& view, const RowChanges& rows, std::size_t size, RowAt row_at) {
+  std::vector<BinaryArray> arrays;
+  for (const KeyColumn& column : view.key) {
+    switch (column.type) {
+      case KeyType::uuid: arrays.emplace_back(PgType::uuid, size); break;
+      case KeyType::text: arrays.emplace_back(PgType::text, size); break;
+      case KeyType::integer: arrays.emplace_back(PgType::int8, size); break;
+      case KeyType::date: arrays.emplace_back(PgType::date, size); break;
+    }
+  }
+  for (std::size_t i = 0; i < size; ++i) {
+    const std::string_view key = rows.keys[row_at(i)];
+    std::size_t at = 0;
+    for (std::size_t column = 0; column < arrays.size(); ++column) {
+      switch (view.key[column].type) {
+        case KeyType::uuid:
+          arrays[column].add_bytes(key.substr(at, 16));
+          at += 16;
+          break;
+        case KeyType::text: {
+          const std::string_view text = key.substr(at, key.find('\0', at) - at);
+          arrays[column].add_bytes(text);
+          at += text.size() + 1;
+          break;
+        }
+        case KeyType::integer:
+          arrays[column].add_int8(row_key::integer_at(key.data() + at));
+          at += 8;
+          break;
+        case KeyType::date:
+          arrays[column].add_int4(row_key::postgres_date_at(key.data() + at));
+          at += date_key_size;
+          break;
+      }
+    }
+  }
+  for (BinaryArray& array : arrays) out.push_back(array.take());
+}
+
+}  // namespace
+
+std::string fingerprint_bytes(const std::vector<Fingerprint>& fingerprints) {
+  std::string bytes(fingerprints.size() * sizeof(Fingerprint), '\0');
+  if (!bytes.empty()) std::memcpy(bytes.data(), fingerprints.data(), bytes.size());
+  return bytes;
+}
+
+std::vector<Fingerprint> fingerprints_from(std::string_view bytes, std::size_t stride) {
+  if (bytes.size() % stride != 0) {
+    throw StopError("daybook.seen: " + std::to_string(bytes.size()) + " bytes of fingerprints; expected a multiple of " + std::to_string(stride));
+  }
+  std::vector<Fingerprint> fingerprints(bytes.size() / stride);
+  for (std::size_t i = 0; i < fingerprints.size(); ++i) std::memcpy(&fingerprints[i], bytes.data() + i * stride, stride);
+  return fingerprints;
+}
+
+std::vector<std::string> commit_parameters(const ViewDefinition& view, const Batch& batch, const OwnedPositions& owned,
+                                           std::int64_t known_seq) {
+  std::vector<std::string> parameters;
+  parameters.push_back(int8_parameter(known_seq));
+  add_positions(parameters, batch, owned);
+  parameters.push_back(fingerprint_bytes(batch.fingerprints()));
+  add_dead_letters(parameters, batch);
+
+  const RowChanges rows = batch.row_changes();
+  const std::size_t size = rows.keys.size();
+  add_keys(parameters, view, rows, size, [](std::size_t i) { return i; });
+  const auto add_numbers = [&parameters](const std::vector<std::int64_t>& numbers) {
+    BinaryArray array(PgType::int8, numbers.size());
+    for (const std::int64_t number : numbers) array.add_int8(number);
+    parameters.push_back(array.take());
+  };
+  for (const std::vector<std::int64_t>& changes : rows.changes) add_numbers(changes);
+  if (!view.has_balance()) return parameters;
+
+  for (std::size_t column = 0; column < view.columns.size(); ++column) {
+    if (view.columns[column].aggregate == Aggregate::balance) add_numbers(rows.levels[column]);
+  }
+  add_keys(parameters, view, rows, rows.ripples.size(), [&rows](std::size_t i) { return rows.ripples[i].row; });
+  BinaryArray until(PgType::date, rows.ripples.size());
+  for (const RowChanges::Ripple& ripple : rows.ripples) until.add_int4(ripple.until);
+  parameters.push_back(until.take());
+  for (std::size_t column = 0; column < view.columns.size(); ++column) {
+    if (view.columns[column].aggregate != Aggregate::balance) continue;
+    BinaryArray levels(PgType::int8, rows.ripples.size());
+    for (const RowChanges::Ripple& ripple : rows.ripples) levels.add_int8(rows.levels[column][ripple.row]);
+    parameters.push_back(levels.take());
+  }
+  return parameters;
+}
+
+}  // namespace daybook

@@ -1,0 +1,190 @@
+#include "worker/commit/pg_store.h"
+
+#include <algorithm>
+
+#include "core/error.h"
+#include "sql/render.h"
+#include "worker/commit/binary_array.h"
+#include "worker/commit/commit_parameters.h"
+
+namespace daybook {
+namespace {
+
+// "ERROR:  integer out of range\nCONTEXT: ..." -> "integer out of range"
+std::string first_line(const char* what) {
+  std::string line(what);
+  line.resize(std::min(line.find('\n'), line.size()));
+  const std::string prefix = "ERROR:  ";
+  return line.rfind(prefix, 0) == 0 ? line.substr(prefix.size()) : line;
+}
+
+}  // namespace
+
+PgStore::PgStore(std::string uri, const ViewDefinition& view, sql::Generation generation, std::string owner)
+    : uri_(std::move(uri)), view_(view), generation_(std::move(generation)), owner_(std::move(owner)) {}
+
+bool PgStore::connect() {
+  if (connection_ && connection_->is_open()) return false;
+  connection_ = postgres::connect(uri_, "daybook worker " + view_.name);
+  const std::string g = std::to_string(generation_.id);
+  try {
+    pqxx::nontransaction transaction(*connection_);
+    // A server that hangs must not hang the worker for ever; an idle session must not hold anything.
+    transaction.exec("SET statement_timeout = '60s'; SET idle_in_transaction_session_timeout = '10s'; SET bytea_output = 'hex'");
+    connection_->prepare("commit", sql::render_commit_call(view_, generation_.id));
+    connection_->prepare("take", "SELECT topic, partition, next_offset, epoch FROM daybook.take(" + g + ", $1, $2, $3, $4)");
+    connection_->prepare("head", "SELECT seq, nonce FROM daybook.view_head WHERE generation = " + g);
+    // The head and the chunks of one snapshot. The first row that can hold something newer than $1 is the last one
+    // that began at or before the next commit.
+    connection_->prepare("tail",
+                         "SELECT h.seq, h.nonce, s.fingerprints FROM daybook.view_head h LEFT JOIN daybook.seen s"
+                         " ON s.generation = h.generation AND s.last_seq > $1 AND s.first_seq >= coalesce((SELECT max(o.first_seq)"
+                         " FROM daybook.seen o WHERE o.generation = h.generation AND o.first_seq <= $1 + 1), 0)"
+                         " WHERE h.generation = " + g + " ORDER BY s.first_seq");
+    // The newest rows that hold the window together stay.
+    connection_->prepare("expire",
+                         "DELETE FROM daybook.seen WHERE generation = " + g +
+                             " AND first_seq <= (SELECT max(first_seq) FROM (SELECT first_seq, sum(length(fingerprints) / 16) OVER"
+                             " (ORDER BY first_seq DESC) - length(fingerprints) / 16 AS newer FROM daybook.seen WHERE generation = " + g +
+                             ") AS s WHERE newer >= $1)");
+  } catch (...) {
+    connection_.reset();
+    postgres::rethrow("database: preparing the statements of view " + view_.name);
+  }
+  return true;
+}
+
+Head PgStore::head() {
+  try {
+    pqxx::nontransaction transaction(*connection_);
+    const pqxx::result rows = transaction.exec_prepared("head");
+    if (rows.empty()) throw StopError("database: view " + view_.name + " has lost its generation " + std::to_string(generation_.id));
+    return {rows[0][0].as<std::int64_t>(), rows[0][1].as<std::string>()};
+  } catch (...) {
+    connection_.reset();
+    postgres::rethrow("database: reading the head of view " + view_.name);
+  }
+}
+
+Head PgStore::load(const std::function<void(std::span<const Fingerprint>)>& each_chunk) {
+  try {
+    // One snapshot for the head and all chunks.
+    pqxx::transaction<pqxx::repeatable_read> transaction(*connection_);
+    const pqxx::result head = transaction.exec_prepared("head");
+    const std::string g = std::to_string(generation_.id);
+    transaction.exec("DECLARE chunks NO SCROLL CURSOR FOR SELECT fingerprints FROM daybook.seen WHERE generation = " + g + " ORDER BY first_seq");
+    for (;;) {
+      const pqxx::result rows = transaction.exec("FETCH 64 FROM chunks");
+      if (rows.empty()) break;
+      for (const auto& row : rows) each_chunk(fingerprints_from(postgres::bytes_of(row[0]), sizeof(Fingerprint)));
+    }
+    const Head found{head.at(0)[0].as<std::int64_t>(), head.at(0)[1].as<std::string>()};
+    transaction.commit();
+    return found;
+  } catch (...) {
+    connection_.reset();
+    postgres::rethrow("database: loading the fingerprints of view " + view_.name);
+  }
+}
+
+Tail PgStore::read_tail(pqxx::transaction_base& transaction, std::int64_t seq) {
+  Tail tail;
+  for (const auto& row : transaction.exec_prepared("tail", seq)) {
+    tail.head = {row[0].as<std::int64_t>(), row[1].as<std::string>()};
+    if (row[2].is_null()) continue;
+    const std::vector<Fingerprint> chunk = fingerprints_from(postgres::bytes_of(row[2]), sizeof(Fingerprint));
+    tail.fingerprints.insert(tail.fingerprints.end(), chunk.begin(), chunk.end());
+  }
+  return tail;
+}
+
+Tail PgStore::tail(std::int64_t seq) {
+  try {
+    pqxx::nontransaction transaction(*connection_);
+    return read_tail(transaction, seq);
+  } catch (...) {
+    connection_.reset();
+    postgres::rethrow("database: reading the newest fingerprints of view " + view_.name);
+  }
+}
+
+OwnedPositions PgStore::take(const std::vector<TopicPartition>& partitions, const Positions& first) {
+  BinaryArray topics(PgType::text, partitions.size()), numbers(PgType::int4, partitions.size()), starts(PgType::int8, partitions.size());
+  for (const TopicPartition& partition : partitions) {
+    topics.add_bytes(partition.topic);
+    numbers.add_int4(partition.partition);
+    starts.add_int8(first.at(partition));
+  }
+  try {
+    pqxx::nontransaction transaction(*connection_);
+    OwnedPositions owned;
+    for (const auto& row : postgres::exec_binary(transaction, "take", {owner_, topics.take(), numbers.take(), starts.take()})) {
+      owned[{row[0].as<std::string>(), row[1].as<std::int32_t>()}] = {row[2].as<std::int64_t>(), row[3].as<std::int64_t>()};
+    }
+    return owned;
+  } catch (...) {
+    connection_.reset();
+    postgres::rethrow("database: taking partitions for view " + view_.name);
+  }
+}
+
+CommitOutcome PgStore::commit(const Batch& batch, const OwnedPositions& owned, std::int64_t known_seq) {
+  try {
+    return call_commit(batch, owned, known_seq);
+  } catch (const pqxx::broken_connection& error) {
+    connection_.reset();
+    return Unknown{first_line(error.what())};
+  } catch (const pqxx::sql_error& error) {
+    // The statement failed as a whole: nothing of it happened. Classes 22 (data) and 23 (constraint) accuse the
+    // data; all else is the database's trouble, and reading starts again from the stored positions.
+    const std::string state = postgres::sqlstate(error);
+    if (state.rfind("22", 0) == 0 || state.rfind("23", 0) == 0) return Refused{state, first_line(error.what())};
+    if (state.rfind("42", 0) == 0 || state.rfind("3F", 0) == 0) {
+      return Retired{"the commit function or the table of generation " + std::to_string(generation_.id) + " is not usable: " + first_line(error.what()) +
+                     " (run `daybook views apply` with this program)"};
+    }
+    connection_.reset();
+    return Unknown{first_line(error.what())};
+  } catch (const std::exception& error) {
+    connection_.reset();
+    return Unknown{first_line(error.what())};
+  }
+}
+
+CommitOutcome PgStore::call_commit(const Batch& batch, const OwnedPositions& owned, std::int64_t known_seq) {
+  pqxx::nontransaction transaction(*connection_);
+  const pqxx::result rows = postgres::exec_binary(transaction, "commit", commit_parameters(view_, batch, owned, known_seq));
+  const std::string outcome = rows.at(0)[0].as<std::string>();
+  if (outcome == "fenced") return Fenced{};
+  if (outcome == "behind") return Behind{};
+  if (outcome == "duplicates") return CommittedElsewhere{fingerprints_from(postgres::bytes_of(rows[0][3]), 12)};
+  if (outcome == "retired") {
+    return Retired{"generation " + std::to_string(generation_.id) + " of this view is not live any more, or its table was replaced"};
+  }
+  Applied applied{{rows[0][1].as<std::int64_t>(), rows[0][2].as<std::string>()}, {}};
+  if (applied.head.seq != known_seq + 1) {
+    // Others committed in between; the function checked this batch against theirs. The caller's set needs them before
+    // its next batch. A failure here must not hide that the commit happened: the others are then read at once again.
+    try {
+      Tail tail = read_tail(transaction, known_seq);
+      applied.others = std::move(tail.fingerprints);
+      applied.head = tail.head;
+    } catch (const std::exception&) {
+      connection_.reset();
+      return Unknown{"committed, but reading the other workers' fingerprints failed"};
+    }
+  }
+  return applied;
+}
+
+void PgStore::expire() {
+  try {
+    pqxx::nontransaction transaction(*connection_);
+    transaction.exec_prepared("expire", static_cast<std::int64_t>(view_.deduplication_window_events));
+  } catch (...) {
+    connection_.reset();
+    postgres::rethrow("database: dropping old fingerprints of view " + view_.name);
+  }
+}
+
+}  // namespace daybook

@@ -1,0 +1,178 @@
+#include "worker/decode/decoder.h"
+
+#include <algorithm>
+#include <limits>
+
+#include "worker/decode/row_key.h"
+
+namespace daybook {
+namespace {
+
+constexpr std::size_t text_key_bytes_max = 1000;  // a B-tree entry of PostgreSQL holds some 2,700 bytes
+
+bool equals(const MemberValue& value, const Scalar& operand) {
+  if (const auto* text = std::get_if<std::string>(&operand)) return value.as_string() == *text;
+  if (const auto* truth = std::get_if<bool>(&operand)) return value.as_bool() == *truth;
+  if (const auto* integer = std::get_if<std::int64_t>(&operand)) {
+    if (const auto found = value.as_integer()) return *found == *integer;
+    return value.as_number() == static_cast<double>(*integer);
+  }
+  if (const auto* number = std::get_if<double>(&operand)) return value.as_number() == *number;
+  return false;
+}
+
+bool holds(const Condition& condition, const MemberValue& value) {
+  const auto is_listed = [&] {
+    return std::any_of(condition.operands.begin(), condition.operands.end(),
+                       [&](const Scalar& operand) { return equals(value, operand); });
+  };
+  switch (condition.test) {
+    case Condition::Test::is_null: return value.is_null();
+    case Condition::Test::is_not_null: return !value.is_null();
+    case Condition::Test::in: return is_listed();
+    case Condition::Test::not_in: return !is_listed();
+  }
+  return false;
+}
+
+}  // namespace
+
+Decoder::Decoder(const ViewDefinition& view, const FingerprintKey& key) : view_(view), key_(key) {
+  const std::vector<std::string> topics = view_.topics();
+  rules_.resize(topics.size());
+  for (const SourceRule& source : view_.sources) {
+    Rule rule{source.event_type, {}, {}, {}, &source};
+    for (const Condition& condition : source.where) rule.where.push_back({MemberPath(condition.member), condition});
+    for (const JsonPointer& pointer : source.key) rule.key.emplace_back(pointer);
+    for (const Amount& amount : source.amounts) {
+      AmountRule compiled{static_cast<std::uint32_t>(amount.column), amount.sign, 0, {}};
+      if (const auto* pointer = std::get_if<JsonPointer>(&amount.value)) {
+        compiled.path.emplace_back(*pointer);
+      } else {
+        compiled.constant = std::get<std::int64_t>(amount.value);
+      }
+      rule.amounts.push_back(std::move(compiled));
+    }
+    const auto topic = std::find(topics.begin(), topics.end(), source.topic) - topics.begin();
+    rules_[static_cast<std::size_t>(topic)].push_back(std::move(rule));
+  }
+  if (view_.has_date()) zones_.emplace_back(view_.key.back().time_zone);
+}
+
+void Decoder::decode(const Record& record, DecodedEvent& event) {
+  event.keys.clear();
+  event.contributions.clear();
+  if (!record.value) {
+    event.outcome = Outcome::tombstone;
+    return;
+  }
+  if (std::optional<Rejection> rejection = json_.read(record)) {
+    reject(event, std::move(rejection->code), std::move(rejection->detail));
+    return;
+  }
+  event.outcome = Outcome::undeclared_type;
+  for (const Rule& rule : rules_[record.topic]) {
+    if (rule.event_type != json_.type()) continue;
+    if (event.outcome == Outcome::undeclared_type) event.outcome = Outcome::not_selected;
+    const bool selected = std::all_of(rule.where.begin(), rule.where.end(), [&](const WhereRule& where) {
+      return holds(where.condition, json_.find(where.path));
+    });
+    if (!selected) continue;
+    if (!apply(rule, record, event)) return;  // all or nothing: one rejected rule rejects the event
+    event.outcome = Outcome::contributes;
+  }
+  if (event.outcome != Outcome::contributes) return;
+  event.fingerprint = identity_of(key_, json_.source(), json_.id());
+  std::uint64_t content = digest(event.contributions.size(), event.keys);
+  for (const Contribution& c : event.contributions) {
+    content = (content ^ static_cast<std::uint64_t>(c.amount)) * 0x9E3779B97F4A7C15 + c.column;
+    content ^= content >> 32;
+  }
+  event.fingerprint.content = static_cast<std::uint32_t>(content);
+}
+
+bool Decoder::apply(const Rule& rule, const Record& record, DecodedEvent& event) {
+  const auto key_begin = static_cast<std::uint32_t>(event.keys.size());
+  for (std::size_t column = 0; column < rule.key.size(); ++column) {
+    if (!append_key(rule, column, record, event)) return false;
+  }
+  const auto key_size = static_cast<std::uint32_t>(event.keys.size()) - key_begin;
+  for (std::size_t i = 0; i < rule.amounts.size(); ++i) {
+    const AmountRule& rule_amount = rule.amounts[i];
+    std::int64_t amount = rule_amount.constant;
+    if (!rule_amount.path.empty()) {
+      const MemberValue value = json_.find(rule_amount.path.front());
+      const std::optional<std::int64_t> integer = value.as_integer();
+      // The smallest 64-bit integer has no opposite.
+      if (!integer || *integer == std::numeric_limits<std::int64_t>::min()) {
+        return reject(event, "member", "member " + std::get<JsonPointer>(rule.source->amounts[i].value).text + " is " +
+                                           value.describe() + "; expected an integer of at most 64 bits");
+      }
+      amount = *integer;
+    }
+    event.contributions.push_back({key_begin, key_size, rule_amount.column, rule_amount.sign * amount});
+  }
+  return true;
+}
+
+bool Decoder::append_key(const Rule& rule, std::size_t column, const Record& record, DecodedEvent& event) {
+  const MemberValue value = json_.find(rule.key[column]);
+  const auto wrong = [&](const char* expected) {
+    return reject(event, "member", "member " + rule.source->key[column].text + " is " + value.describe() + "; expected " + expected);
+  };
+  const KeyType type = view_.key[column].type;
+  if (type == KeyType::integer) {
+    const std::optional<std::int64_t> integer = value.as_integer();
+    if (!integer) return wrong("an integer of at most 64 bits");
+    row_key::append_integer(event.keys, *integer);
+    return true;
+  }
+  const std::optional<std::string_view> text = value.as_string();
+  switch (type) {
+    case KeyType::integer: break;
+    case KeyType::uuid:
+      if (!text || !row_key::append_uuid(event.keys, *text)) return wrong("a UUID such as \"6f1c7ab0-3d0c-4f5e-9d2b-1f0e5a7c9b42\"");
+      break;
+    case KeyType::text:
+      if (!text || text->size() > text_key_bytes_max || text->find('\0') != std::string_view::npos) {
+        return wrong("a string of at most 1000 bytes without U+0000");
+      }
+      row_key::append_text(event.keys, *text);
+      break;
+    case KeyType::date: {
+      static constexpr const char* expected = "a date \"YYYY-MM-DD\" or an RFC 3339 date-time with an offset, years 1 to 9999";
+      if (!text) return wrong(expected);
+      std::optional<CivilDay> day = parse_date(*text);
+      if (!day) {
+        const std::optional<std::int64_t> instant = parse_instant(*text);
+        if (!instant) return wrong(expected);
+        // The record's own time, never this machine's clock: a replay next year must judge alike.
+        if (view_.max_future_seconds && record.timestamp_ms >= 0 &&
+            *instant - record.timestamp_ms / 1000 > *view_.max_future_seconds) {
+          return reject(event, "future", "member " + rule.source->key[column].text + " is " + value.describe() + ", " +
+                                             std::to_string(*instant - record.timestamp_ms / 1000) +
+                                             " s after the record's timestamp; max_future_seconds is " +
+                                             std::to_string(*view_.max_future_seconds));
+        }
+        day = zones_.front().day_of(*instant);
+        if (!day) return wrong(expected);
+      }
+      row_key::append_date(event.keys, *day);
+      break;
+    }
+  }
+  return true;
+}
+
+bool Decoder::reject(DecodedEvent& event, std::string code, std::string detail) const {
+  event.outcome = Outcome::rejected;
+  event.keys.clear();
+  event.contributions.clear();
+  event.rejection = {std::move(code), std::move(detail)};
+  event.source = json_.source();
+  event.id = json_.id();
+  event.type = json_.type();
+  return false;
+}
+
+}  // namespace daybook

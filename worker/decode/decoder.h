@@ -1,0 +1,83 @@
+// From a record's bytes to what it contributes to the view's rows. Pure: the same record gives the same answer,
+// today and in a replay; no clock is asked.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "core/civil_time.h"
+#include "core/definition.h"
+#include "core/error.h"
+#include "core/record.h"
+#include "worker/decode/fingerprint.h"
+#include "worker/decode/json_event.h"
+
+namespace daybook {
+
+// What one event adds to one column of one row.
+struct Contribution {
+  std::uint32_t key_begin = 0;  // the row's key: bytes of DecodedEvent::keys (row_key.h)
+  std::uint32_t key_size = 0;
+  std::uint32_t column = 0;
+  std::int64_t amount = 0;
+};
+
+enum class Outcome {
+  contributes,      // fingerprint, keys and contributions are set
+  tombstone,        // no value: nothing to apply
+  undeclared_type,  // no rule of this view and topic reads events of this type
+  not_selected,     // every rule that reads this type has a `where` that does not hold
+  rejected,         // rejection is set; source, id and type as far as they were read
+};
+
+struct DecodedEvent {
+  Outcome outcome = Outcome::tombstone;
+  Fingerprint fingerprint;
+  std::string keys;
+  std::vector<Contribution> contributions;
+  Rejection rejection;
+  std::string source, id, type;  // only set when rejected
+};
+
+// Not shared between threads: it keeps parser memory and a time-zone cache.
+class Decoder {
+ public:
+  // Throws StopError when a time zone is not known on this system.
+  Decoder(const ViewDefinition& view, const FingerprintKey& key);
+
+  // `event` is overwritten; its memory is used again.
+  void decode(const Record& record, DecodedEvent& event);
+
+ private:
+  struct AmountRule {
+    std::uint32_t column;
+    int sign;
+    std::int64_t constant;
+    std::vector<MemberPath> path;  // one, or none for a constant
+  };
+  struct WhereRule {
+    MemberPath path;
+    Condition condition;
+  };
+  struct Rule {
+    std::string event_type;
+    std::vector<WhereRule> where;
+    std::vector<MemberPath> key;
+    std::vector<AmountRule> amounts;
+    const SourceRule* source;  // pointers as written, for messages
+  };
+
+  bool apply(const Rule& rule, const Record& record, DecodedEvent& event);
+  bool append_key(const Rule& rule, std::size_t column, const Record& record, DecodedEvent& event);
+  bool reject(DecodedEvent& event, std::string code, std::string detail) const;
+
+  ViewDefinition view_;
+  FingerprintKey key_;
+  std::vector<std::vector<Rule>> rules_;  // by topic
+  std::vector<DayZone> zones_;            // none or one: a view has at most one date column
+  JsonEvent json_;
+};
+
+}  // namespace daybook

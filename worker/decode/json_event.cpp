@@ -1,0 +1,295 @@
+#include "worker/decode/json_event.h"
+
+#include <absl/container/flat_hash_set.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+
+namespace daybook {
+namespace {
+
+using simdjson::dom::element;
+using simdjson::dom::element_type;
+
+constexpr double largest_exact = 9007199254740992.0;  // 2^53
+
+bool starts_with_ignoring_case(std::string_view text, std::string_view lower_prefix) {
+  if (text.size() < lower_prefix.size()) return false;
+  return std::equal(lower_prefix.begin(), lower_prefix.end(), text.begin(),
+                    [](char wanted, char c) { return wanted == (c >= 'A' && c <= 'Z' ? c + 32 : c); });
+}
+
+Rejection malformed(std::string detail) { return {"malformed", std::move(detail)}; }
+Rejection envelope(std::string detail) { return {"envelope", std::move(detail)}; }
+
+// By value: simdjson's results hand out references into themselves, which dangle in a range-for.
+simdjson::dom::object object_of(element value) { return value.get_object().take_value(); }
+simdjson::dom::array array_of(element value) { return value.get_array().take_value(); }
+
+// `object` must be one.
+const element* find_member(const element& object, const MemberName& name, element& storage) {
+  for (const auto field : object_of(object)) {
+    if (MemberName(field.key) == name) {
+      storage = field.value;
+      return &storage;
+    }
+  }
+  return nullptr;
+}
+
+}  // namespace
+
+MemberName::MemberName(std::string_view name) : text(name) {
+  std::memcpy(&prefix, name.data(), std::min<std::size_t>(name.size(), 8));
+}
+
+MemberPath::MemberPath(const JsonPointer& pointer) {
+  auto first = pointer.tokens.begin();
+  if (first != pointer.tokens.end() && *first == "data") {
+    root = Root::data;
+    ++first;
+  }
+  tokens.assign(first, pointer.tokens.end());
+  for (const std::string& token : tokens) names.emplace_back(token);
+}
+
+MemberPath::MemberPath(const MemberPath& other) : root(other.root), tokens(other.tokens) {
+  for (const std::string& token : tokens) names.emplace_back(token);  // into our own copies
+}
+
+std::optional<std::string_view> MemberValue::as_string() const {
+  if (kind_ == Kind::attribute) return attribute_;
+  std::string_view text;
+  if (kind_ == Kind::json && json_.get(text) == simdjson::SUCCESS) return text;
+  return std::nullopt;
+}
+
+std::optional<std::int64_t> MemberValue::as_integer() const {
+  if (kind_ != Kind::json) return std::nullopt;
+  std::int64_t integer = 0;
+  if (json_.get(integer) == simdjson::SUCCESS) return integer;
+  double number = 0;
+  if (json_.type() == element_type::DOUBLE && json_.get(number) == simdjson::SUCCESS) {
+    if (std::trunc(number) == number && std::fabs(number) <= largest_exact) return static_cast<std::int64_t>(number);
+  }
+  return std::nullopt;
+}
+
+std::optional<double> MemberValue::as_number() const {
+  double number = 0;
+  if (kind_ != Kind::json || json_.get(number) != simdjson::SUCCESS) return std::nullopt;
+  return number;
+}
+
+std::optional<bool> MemberValue::as_bool() const {
+  bool truth = false;
+  if (kind_ != Kind::json || json_.get(truth) != simdjson::SUCCESS) return std::nullopt;
+  return truth;
+}
+
+std::string MemberValue::describe() const {
+  constexpr std::size_t shown = 80;
+  const auto quoted = [](std::string_view text) {
+    return "the string \"" + std::string(text.substr(0, shown)) + (text.size() > shown ? "\"..." : "\"");
+  };
+  if (kind_ == Kind::missing) return "nothing";
+  if (kind_ == Kind::attribute) return quoted(attribute_);
+  switch (json_.type()) {
+    case element_type::NULL_VALUE: return "null";
+    case element_type::BOOL: return *as_bool() ? "true" : "false";
+    case element_type::STRING: return quoted(*as_string());
+    case element_type::ARRAY: return "an array";
+    case element_type::OBJECT: return "an object";
+    default: return "the number " + std::string(simdjson::minify(json_));
+  }
+}
+
+std::optional<Rejection> JsonEvent::read(const Record& record) {
+  source_ = id_ = type_ = {};
+  binary_ = false;
+  has_data_ = false;
+  top_.clear();
+  data_.clear();
+
+  bool structured = false;
+  record.headers(headers_);
+  for (const Header& header : headers_) {
+    if (starts_with_ignoring_case(header.name, "content-type")) {
+      if (header.name.size() != 12) continue;
+      if (starts_with_ignoring_case(header.value, "application/cloudevents-batch")) {
+        return envelope("content-type is " + std::string(header.value) + "; batches of events are not read, one event a record is");
+      }
+      structured |= starts_with_ignoring_case(header.value, "application/cloudevents");
+    } else if (header.name.substr(0, 3) == "ce_") {
+      binary_ = true;
+    }
+  }
+  if (structured) binary_ = false;
+  if (std::optional<Rejection> rejection = read_json(*record.value)) return rejection;
+  return binary_ ? read_binary() : read_structured();
+}
+
+std::optional<Rejection> JsonEvent::read_json(std::string_view bytes) {
+  if (bytes.empty()) return malformed("the record has 0 bytes; expected a JSON object");
+  const simdjson::error_code error = parser_.parse(bytes.data(), bytes.size(), true).get(document_);
+  if (error != simdjson::SUCCESS) {
+    return malformed(std::string("the record is no valid JSON: ") + simdjson::error_message(error));
+  }
+  return std::nullopt;
+}
+
+std::optional<Rejection> JsonEvent::read_structured() {
+  if (!document_.is_object()) {
+    if (std::optional<Rejection> rejection = check_nested(document_, top_, false)) return rejection;
+    top_.clear();
+    return envelope("the record is " + MemberValue(document_).describe() + "; expected a CloudEvent: a JSON object, or ce_* headers");
+  }
+  if (std::optional<Rejection> rejection = check_nested(document_, top_, true)) return rejection;
+
+  static const MemberName specversion_name("specversion"), source_name("source"), id_name("id"), type_name("type");
+  MemberValue specversion, source, id, type;
+  for (const Member& member : top_) {
+    if (member.name == specversion_name) specversion = MemberValue(member.value);
+    if (member.name == source_name) source = MemberValue(member.value);
+    if (member.name == id_name) id = MemberValue(member.value);
+    if (member.name == type_name) type = MemberValue(member.value);
+  }
+  return check_envelope(specversion, source, id, type);
+}
+
+std::optional<Rejection> JsonEvent::read_binary() {
+  has_data_ = true;
+  data_element_ = document_;
+  if (std::optional<Rejection> rejection = check_nested(document_, data_, document_.is_object())) return rejection;
+  MemberValue specversion, source, id, type;
+  for (const Header& header : headers_) {
+    if (header.name.substr(0, 3) != "ce_") continue;
+    if (!simdjson::validate_utf8(header.value.data(), header.value.size())) {
+      return envelope("header " + std::string(header.name) + " is not UTF-8");
+    }
+    const std::string_view name = header.name.substr(3);
+    if (name == "specversion") specversion = MemberValue(header.value);
+    if (name == "source") source = MemberValue(header.value);
+    if (name == "id") id = MemberValue(header.value);
+    if (name == "type") type = MemberValue(header.value);
+  }
+  return check_envelope(specversion, source, id, type);
+}
+
+std::optional<Rejection> JsonEvent::check_envelope(const MemberValue& specversion, const MemberValue& source,
+                                                   const MemberValue& id, const MemberValue& type) {
+  source_ = source.as_string().value_or(std::string_view());
+  id_ = id.as_string().value_or(std::string_view());
+  type_ = type.as_string().value_or(std::string_view());
+  if (specversion.as_string() != "1.0") {
+    return envelope("attribute specversion is " + specversion.describe() + "; expected \"1.0\"");
+  }
+  for (const auto& [name, value] : {std::pair{"source", &source}, {"id", &id}, {"type", &type}}) {
+    if (value->as_string().value_or(std::string_view()).empty()) {
+      return envelope(std::string("attribute ") + name + " is " + value->describe() + "; expected a string that is not empty");
+    }
+  }
+  return std::nullopt;
+}
+
+// Collects the members of an object into `members` (when `keep`) and looks for names that occur twice, there and
+// in everything below. simdjson bounds the nesting at 1,024, and so this recursion.
+std::optional<Rejection> JsonEvent::check_nested(element value, Members& members, bool keep) {
+  if (value.is_array()) {
+    for (const element item : array_of(value)) {
+      if (item.is_object() || item.is_array()) {
+        Members below;
+        if (std::optional<Rejection> rejection = check_nested(item, below, false)) return rejection;
+      }
+    }
+    return std::nullopt;
+  }
+  if (!value.is_object()) return std::nullopt;
+
+  static const MemberName data_name("data");
+  const bool is_event = keep && &members == &top_;
+  members.clear();
+  for (const auto field : object_of(value)) {
+    const MemberName name(field.key);
+    // Few members: each is compared with those before it. Many: below.
+    if (members.size() < 32) {
+      for (const Member& before : members) {
+        if (before.name == name) return malformed("member \"" + std::string(field.key) + "\" occurs twice in one object");
+      }
+    }
+    members.push_back({name, field.value});
+    if (field.value.is_object() || field.value.is_array()) {
+      std::optional<Rejection> rejection;
+      if (is_event && name == data_name && field.value.is_object()) {
+        rejection = check_nested(field.value, data_, true);
+      } else {
+        Members below;
+        rejection = check_nested(field.value, below, false);
+      }
+      if (rejection) return rejection;
+    }
+    if (is_event && name == data_name) {
+      has_data_ = true;
+      data_element_ = field.value;
+    }
+  }
+  if (members.size() > 32) {
+    absl::flat_hash_set<std::string_view> names;
+    for (const Member& member : members) {
+      if (!names.insert(member.name.text).second) {
+        return malformed("member \"" + std::string(member.name.text) + "\" occurs twice in one object");
+      }
+    }
+  }
+  return std::nullopt;
+}
+
+MemberValue JsonEvent::find(const MemberPath& path) const {
+  std::size_t depth = 0;
+  element value;
+  if (path.root == MemberPath::Root::data) {
+    if (!has_data_) return {};
+    value = data_element_;
+    if (!path.names.empty()) {
+      if (!value.is_object() && !value.is_array()) return {};
+      if (value.is_object()) {
+        const auto found = std::find_if(data_.begin(), data_.end(), [&](const Member& m) { return m.name == path.names[0]; });
+        if (found == data_.end()) return {};
+        value = found->value;
+        depth = 1;
+      }
+    }
+  } else {
+    if (path.names.empty()) return binary_ ? MemberValue() : MemberValue(document_);
+    if (binary_) {
+      if (path.names.size() != 1) return {};
+      for (const Header& header : headers_) {
+        if (header.name.substr(0, 3) == "ce_" && header.name.substr(3) == path.names[0].text) return MemberValue(header.value);
+      }
+      return {};
+    }
+    const auto found = std::find_if(top_.begin(), top_.end(), [&](const Member& m) { return m.name == path.names[0]; });
+    if (found == top_.end()) return {};
+    value = found->value;
+    depth = 1;
+  }
+  for (; depth < path.names.size(); ++depth) {
+    if (value.is_object()) {
+      element below;
+      if (find_member(value, path.names[depth], below) == nullptr) return {};
+      value = below;
+    } else {
+      // An array: the token is an index without leading zeros (RFC 6901).
+      const std::string_view token = path.names[depth].text;
+      if (!value.is_array() || token.empty() || token.size() > 9 || (token[0] == '0' && token.size() > 1) ||
+          !std::all_of(token.begin(), token.end(), [](char c) { return c >= '0' && c <= '9'; })) {
+        return {};
+      }
+      if (array_of(value).at(static_cast<std::size_t>(std::stoul(std::string(token)))).get(value) != simdjson::SUCCESS) return {};
+    }
+  }
+  return MemberValue(value);
+}
+
+}  // namespace daybook

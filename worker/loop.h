@@ -1,0 +1,147 @@
+// The worker's loop for one view: intake -> decode -> fold -> commit.
+//
+// Invariants
+//   - A partition's `folded` offset is the next one to fold; everything below it is in the table, in the batch
+//     that is being committed, or in the open batch.
+//   - Batches commit in the order in which they were folded. When one fails, the open one behind it goes too, their
+//     fingerprints leave the set, and reading starts again from the stored positions: nothing is ever retried
+//     whose outcome is not known.
+//   - `known_` is the last commit of the view of which all fingerprints, its own and those before, are in the set.
+#pragma once
+
+#include <chrono>
+#include <map>
+#include <memory>
+#include <optional>
+#include <random>
+#include <string>
+#include <vector>
+
+#include "core/definition.h"
+#include "worker/committer.h"
+#include "worker/decode/decoder.h"
+#include "worker/fold/batch.h"
+#include "worker/fold/seen_set.h"
+#include "worker/limits.h"
+#include "worker/ports.h"
+
+namespace daybook {
+
+// What happened since the start; for log lines and tests.
+struct Counters {
+  std::uint64_t records = 0;
+  std::uint64_t applied_events = 0;
+  std::uint64_t duplicates = 0;
+  std::uint64_t ids_reused = 0;  // duplicates whose content differs
+  std::uint64_t passed_over = 0;
+  std::uint64_t dead_letters = 0;
+  std::uint64_t stale_records = 0;  // below the expected offset, or of a partition that isn't assigned
+  std::uint64_t commits = 0;
+  std::uint64_t fenced = 0;
+  std::uint64_t restarts = 0;  // times that reading began again from the stored positions
+};
+
+class Loop {
+ public:
+  Loop(const ViewDefinition& view, const FingerprintKey& key, Source& source, Store& store, Clock& clock, Limits limits);
+
+  // One round: settles a commit, polls, folds, submits. Returns within some 100 ms unless the store blocks.
+  // Throws StopError when a person has to act.
+  void step();
+
+  // Waits for the commit that is under way, at most `timeout`; drops the open batch.
+  void finish(std::chrono::milliseconds timeout);
+
+  // All assigned partitions were read to their end, and all of it is committed.
+  bool caught_up() const;
+
+  const Counters& counters() const { return counters_; }
+  const SeenSet& seen() const { return seen_; }
+  std::string describe() const;  // one line for the log
+
+ private:
+  using Time = std::chrono::steady_clock::time_point;
+
+  struct Partition {
+    TopicPartition name;
+    std::int64_t epoch = 0;
+    std::int64_t open_from = 0;  // where the open batch begins
+    std::int64_t folded = 0;     // the next offset to fold
+    bool at_end = false;         // the log had nothing behind `folded` when it was last read
+  };
+
+  void settle(const CommitOutcome& outcome);
+  void on_applied(const Applied& applied);
+  void on_refused(const Refused& refused);
+  void merge(const std::vector<Fingerprint>& others);
+
+  void on_revoked();
+  void synchronize();
+  void load_or_tail(bool new_session);
+  void restart_from_store(const std::string& why, std::chrono::milliseconds delay);
+  std::chrono::milliseconds next_backoff();
+
+  void fold();
+  void apply_ends();
+  bool fold_one(const Record& record, const DecodedEvent& event);
+  void add_dead_letter(const Record& record, Rejection rejection, const DecodedEvent& event);
+  Partition* partition_of(const Record& record);
+  bool is_full() const;
+
+  void submit_if_ready(bool nothing_waits);
+  void submit();
+  void start_commit();
+  void forget(Batch& batch);
+  void pass_time();
+  bool has_moved() const;
+  std::chrono::milliseconds patience() const;
+
+  const ViewDefinition view_;
+  const std::vector<std::string> topics_;
+  Source& source_;
+  Store& store_;
+  Clock& clock_;
+  const Limits limits_;
+  Decoder decoder_;
+  SeenSet seen_;
+  Committer committer_;
+  Counters counters_;
+  std::minstd_rand jitter_;
+
+  // What the group assigned, and what of it was taken in the store. `synchronized_`: the session is good, the set is
+  // as of known_, the partitions are taken and being read.
+  std::vector<TopicPartition> assigned_;
+  std::vector<Partition> partitions_;
+  std::vector<std::vector<int>> slots_;  // [topic][partition] -> index into partitions_, -1: not ours
+  bool synchronized_ = false;
+  bool loaded_ = false;
+  bool stalled_ = false;  // the source was stopped because the store is slow
+  Head known_;
+  Time retry_at_{};
+  int failures_ = 0;
+  std::string last_trouble_;
+  std::vector<Time> fenced_at_;
+
+  std::unique_ptr<Batch> open_;
+  std::unique_ptr<Batch> flying_;  // being committed
+  Time opened_at_{};               // first movement of the open batch
+  bool open_is_full_ = false;      // the next event does not fit into the open batch
+  bool discard_outcome_ = false;   // of the commit under way: reading began again meanwhile
+  Time blocked_since_{};
+  std::span<const Record> records_;  // polled, not folded yet
+  std::vector<std::pair<TopicPartition, std::int64_t>> ends_;  // behind these records
+  std::vector<DecodedEvent> decoded_;
+
+  // Parts of a batch that the database refused, the next one to commit at the back. A part that is refused is halved,
+  // until the guilty event stands alone. That one is condemned: when it is read again, with its bytes at hand, it
+  // becomes a dead letter.
+  std::vector<std::unique_ptr<Batch>> suspects_;
+  std::map<std::pair<TopicPartition, std::int64_t>, Rejection> condemned_;
+
+  Time others_until_{};  // other workers committed lately
+  Time mirrored_at_{};
+  Time expired_at_{};
+  Time looked_at_{};
+};
+
+}  // namespace daybook

@@ -1,0 +1,113 @@
+// The narrow edges of the worker's loop: the log it reads, the store it commits to, the clock. The real ones are
+// in intake/ and commit/; simulation puts fakes behind them.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <span>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "core/position.h"
+#include "core/record.h"
+#include "worker/decode/fingerprint.h"
+#include "worker/fold/batch.h"
+
+namespace daybook {
+
+// ---- the log ----
+
+struct Polled {
+  std::span<const Record> records;  // valid until the next poll()
+  // The group took all partitions away and perhaps gave some. `assigned` are not read until start() is called.
+  bool revoked = false;
+  std::optional<std::vector<TopicPartition>> assigned;
+  // Partitions read to their end, with the next offset there: it lies beyond records that are never delivered
+  // (transaction markers, compacted ones).
+  std::span<const std::pair<TopicPartition, std::int64_t>> ends;
+};
+
+class Source {
+ public:
+  virtual ~Source() = default;
+  // Waits for something, at most `timeout`; 0 takes what is there. Throws StopError when the log can't be read on
+  // (offset out of range, topic gone).
+  virtual Polled poll(std::chrono::milliseconds timeout) = 0;
+  // Reads these partitions from these offsets, whatever was read before.
+  virtual void start(const Positions& positions) = 0;
+  // Reads nothing until start(); what was fetched is dropped. Answers a revocation, too.
+  virtual void stop() = 0;
+  // The first offset that the log still has. Throws RetryError.
+  virtual std::int64_t first_offset(const TopicPartition& partition) = 0;
+  // Tells the group how far the view is. Progress for tools to look at, no more.
+  virtual void mirror(const Positions& positions) = 0;
+  // Ends a poll() that waits. The only call that other threads may make.
+  virtual void wake() = 0;
+};
+
+// ---- the store ----
+
+// A position as this worker holds it: a commit names the epoch and the offset that it expects.
+struct OwnedPosition {
+  std::int64_t next = 0;
+  std::int64_t epoch = 0;
+};
+using OwnedPositions = std::map<TopicPartition, OwnedPosition>;
+
+// The view's last commit: its number and its random mark.
+struct Head {
+  std::int64_t seq = 0;
+  std::string nonce;
+  bool operator==(const Head&) const = default;
+};
+
+struct Applied {
+  Head head;
+  // Fingerprints that other workers committed between the caller's last look and this commit.
+  std::vector<Fingerprint> others;
+};
+struct Fenced {};                                                // another worker took a partition
+struct CommittedElsewhere { std::vector<Fingerprint> identities; };  // content is 0
+struct Behind {};                                                // look at the others' fingerprints first
+struct Retired { std::string why; };                             // the generation is not live any more
+struct Refused { std::string sqlstate, detail; };                // data that the database can't take (classes 22, 23)
+struct Unknown { std::string why; };                             // connection lost or the like: it may have happened
+using CommitOutcome = std::variant<Applied, Fenced, CommittedElsewhere, Behind, Retired, Refused, Unknown>;
+
+struct Tail {
+  Head head;
+  std::vector<Fingerprint> fingerprints;
+};
+
+// Used by one thread at a time. All but commit() throw RetryError when the database is away.
+class Store {
+ public:
+  virtual ~Store() = default;
+  // Makes sure that there is a session; true when it is a new one.
+  virtual bool connect() = 0;
+  // All fingerprints that are kept, oldest first, in chunks.
+  virtual Head load(const std::function<void(std::span<const Fingerprint>)>& each_chunk) = 0;
+  // The fingerprints of commits after `seq`; some older ones may come with them.
+  virtual Tail tail(std::int64_t seq) = 0;
+  virtual Head head() = 0;
+  // Takes partitions: from now on commits under older epochs change nothing. `first` are the first offsets of
+  // partitions that the view may not know yet.
+  virtual OwnedPositions take(const std::vector<TopicPartition>& partitions, const Positions& first) = 0;
+  // All of the batch or nothing. Never throws for what the database says.
+  virtual CommitOutcome commit(const Batch& batch, const OwnedPositions& owned, std::int64_t known_seq) = 0;
+  // Drops fingerprints beyond the window.
+  virtual void expire() = 0;
+};
+
+// ---- the clock ----
+
+class Clock {
+ public:
+  virtual ~Clock() = default;
+  virtual std::chrono::steady_clock::time_point now() = 0;
+};
+
+}  // namespace daybook

@@ -1,0 +1,138 @@
+#include "worker/worker.h"
+
+#include <spdlog/spdlog.h>
+#include <unistd.h>
+
+#include <exception>
+#include <thread>
+
+#include "core/error.h"
+#include "sql/apply.h"
+#include "worker/commit/pg_store.h"
+#include "worker/intake/kafka_source.h"
+#include "worker/loop.h"
+
+namespace daybook {
+namespace {
+
+using namespace std::chrono_literals;
+
+class SteadyClock : public Clock {
+ public:
+  std::chrono::steady_clock::time_point now() override { return std::chrono::steady_clock::now(); }
+};
+
+// "host:pid": who holds a partition, for people who look at daybook.position.
+std::string owner_name() {
+  char host[256] = {0};
+  gethostname(host, sizeof host - 1);
+  return std::string(host) + ":" + std::to_string(getpid());
+}
+
+sql::Generation find_generation(const WorkerSettings& settings, const ViewDefinition& view) {
+  const postgres::Connection connection = postgres::connect(settings.database, "daybook worker " + view.name);
+  try {
+    sql::require_migrated(*connection);
+    pqxx::nontransaction transaction(*connection);
+    const std::optional<sql::Generation> generation = sql::live_generation(transaction, view.name);
+    if (!generation) throw StopError("view " + view.name + " is not in the database: run `daybook views apply` with its definition");
+    if (generation->definition_text != view.canonical_json) {
+      throw StopError("view " + view.name + " is in the database with another definition: give the changed one a new view name and"
+                      " run `daybook views apply`, or run this worker with the definition that is there");
+    }
+    return *generation;
+  } catch (...) {
+    postgres::rethrow("database: looking for view " + view.name);
+  }
+}
+
+// Tries again while the database is away: forever, or for the patience of `once`.
+sql::Generation wait_for_generation(const WorkerSettings& settings, const ViewDefinition& view, const std::atomic<bool>& stop) {
+  const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(settings.patience_seconds);
+  std::string last;
+  auto delay = 100ms;
+  for (;;) {
+    try {
+      return find_generation(settings, view);
+    } catch (const RetryError& error) {
+      if (stop) throw;
+      if (settings.once && std::chrono::steady_clock::now() >= deadline) throw;
+      if (last != error.what()) spdlog::warn("{}: {}; trying again", view.name, error.what());
+      last = error.what();
+    }
+    for (auto waited = 0ms; waited < delay && !stop; waited += 50ms) std::this_thread::sleep_for(50ms);
+    delay = std::min<std::chrono::milliseconds>(delay * 2, 5s);
+  }
+}
+
+FingerprintKey key_of(const sql::Generation& generation) {
+  FingerprintKey key{};
+  if (generation.fingerprint_key.size() != key.size()) throw StopError("database: the fingerprint key is not 16 bytes");
+  std::copy(generation.fingerprint_key.begin(), generation.fingerprint_key.end(), key.begin());
+  return key;
+}
+
+void run_view(const WorkerSettings& settings, const ViewDefinition& view, const std::atomic<bool>& stop) {
+  const sql::Generation generation = wait_for_generation(settings, view, stop);
+  SteadyClock clock;
+  PgStore store(settings.database, view, generation, owner_name());
+  KafkaSource source({settings.brokers, group_of(view), view.topics(), settings.properties});
+  Loop loop(view, key_of(generation), source, store, clock, Limits{});
+  spdlog::info("{}: worker started; group {}, generation {}", view.name, group_of(view), generation.id);
+
+  std::string last_line = loop.describe();
+  auto next_line = clock.now() + 10s;
+  const auto deadline = clock.now() + std::chrono::seconds(settings.patience_seconds);
+  while (!stop) {
+    loop.step();
+    if (settings.once) {
+      if (loop.caught_up()) break;
+      if (loop.counters().records == 0 && clock.now() >= deadline) {
+        throw RetryError(view.name + ": nothing could be read within " + std::to_string(settings.patience_seconds) +
+                         " s: broker " + settings.brokers + " or the database does not answer, or other members hold all partitions");
+      }
+    }
+    if (clock.now() >= next_line) {
+      next_line = clock.now() + 10s;
+      if (const std::string line = loop.describe(); line != last_line) {
+        spdlog::info("{}: {}", view.name, line);
+        last_line = line;
+      }
+    }
+  }
+  loop.finish(3s);
+  spdlog::info("{}: worker ends; {}", view.name, loop.describe());
+}
+
+}  // namespace
+
+std::string group_of(const ViewDefinition& view) { return "daybook." + view.name; }
+
+void run_worker(const WorkerSettings& settings, const std::vector<ViewDefinition>& views, const std::atomic<bool>& stop) {
+  // One view's end must not take the others down in mid-air: all are told to stop, then the first error is thrown.
+  std::atomic<bool> stop_all{false};
+  std::vector<std::exception_ptr> errors(views.size());
+  std::vector<std::thread> threads;
+  std::atomic<std::size_t> running{views.size()};
+  for (std::size_t i = 0; i < views.size(); ++i) {
+    threads.emplace_back([&, i] {
+      try {
+        run_view(settings, views[i], stop_all);
+      } catch (...) {
+        errors[i] = std::current_exception();
+        stop_all = true;
+      }
+      --running;
+    });
+  }
+  while (running > 0) {
+    if (stop) stop_all = true;
+    std::this_thread::sleep_for(20ms);
+  }
+  for (std::thread& thread : threads) thread.join();
+  for (const std::exception_ptr& error : errors) {
+    if (error) std::rethrow_exception(error);
+  }
+}
+
+}  // namespace daybook

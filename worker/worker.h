@@ -1,0 +1,29 @@
+// A worker process: one loop, one consumer and one database session for each view.
+#pragma once
+
+#include <atomic>
+#include <string>
+#include <vector>
+
+#include "core/definition.h"
+#include "kafka/client.h"
+
+namespace daybook {
+
+struct WorkerSettings {
+  std::string brokers;
+  kafka::Properties properties;
+  std::string database;
+  // Ends by itself once everything that is in the log has been applied; broker and database must answer within
+  // `patience_seconds`, else RetryError.
+  bool once = false;
+  int patience_seconds = 30;
+};
+
+// The consumer group of a view's workers.
+std::string group_of(const ViewDefinition& view);
+
+// Runs until `stop` becomes true (or, with `once`, until all is applied). Throws StopError and, with `once`, RetryError.
+void run_worker(const WorkerSettings& settings, const std::vector<ViewDefinition>& views, const std::atomic<bool>& stop);
+
+}  // namespace daybook
