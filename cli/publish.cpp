@@ -42,7 +42,8 @@ class Publish {
     const publishing::Interruption interruption;
     if (!options_.dry_run) {
       session_.emplace(publishing::SessionSettings{options_.broker.brokers, options_.broker.properties,
-                                                   std::chrono::seconds(options_.timeout_seconds), options_.create_topics});
+                                                   std::chrono::seconds(options_.timeout_seconds),
+                                                   options_.create_topics});
     }
     try {
       for (const std::string& file : options_.files) {
@@ -62,18 +63,22 @@ class Publish {
  private:
   void check_options() const {
     std::string mistakes;
-    const auto add_mistake = [&mistakes](const std::string& text) { mistakes += (mistakes.empty() ? "" : "; ") + text; };
+    const auto add_mistake = [&mistakes](const std::string& text) {
+      mistakes += (mistakes.empty() ? "" : "; ") + text;
+    };
     if (options_.system.empty() && options_.lines.topic.empty()) {
       add_mistake("give --system NAME (topics come from its event schemas) or --topic NAME");
     }
     if (options_.system.empty() && !options_.schemas.empty()) add_mistake("--schemas needs --system NAME");
     for (const std::string& file : options_.files) {
-      if (file != "-" && access(file.c_str(), R_OK) != 0) add_mistake(file + ": can't be read: " + std::strerror(errno));
+      if (file != "-" && access(file.c_str(), R_OK) != 0)
+        add_mistake(file + ": can't be read: " + std::strerror(errno));
     }
     if (!options_.lines.type.empty() && !schemas_.empty() && schemas_.count(options_.lines.type) == 0) {
       std::string known;
       for (const auto& [type, schema] : schemas_) known += (known.empty() ? "" : ", ") + type;
-      add_mistake("--type " + options_.lines.type + ": no event schema of " + options_.system + " declares it; there are " + known);
+      add_mistake("--type " + options_.lines.type + ": no event schema of " + options_.system +
+                  " declares it; there are " + known);
     }
     if (!mistakes.empty()) throw UsageError(mistakes);
   }
@@ -120,7 +125,8 @@ class Publish {
 
   void finish() {
     if (publishing::Interruption::asked()) {
-      std::fprintf(stderr, "daybook: interrupted; %s is the last line read\n", last_read_.empty() ? "none" : last_read_.c_str());
+      std::fprintf(stderr, "daybook: interrupted; %s is the last line read\n",
+                   last_read_.empty() ? "none" : last_read_.c_str());
     }
     nlohmann::ordered_json summary;
     if (session_) {
@@ -132,7 +138,8 @@ class Publish {
       summary["refused"] = refused_;
       std::printf("%s\n", summary.dump().c_str());
     } else {
-      std::printf("%s valid, %s refused\n", publishing::with_commas(accepted_).c_str(), publishing::with_commas(refused_).c_str());
+      std::printf("%s valid, %s refused\n", publishing::with_commas(accepted_).c_str(),
+                  publishing::with_commas(refused_).c_str());
     }
   }
 
@@ -154,17 +161,24 @@ void add_publish_command(CLI::App& app, int& code) {
   const auto options = std::make_shared<PublishOptions>();
   options->files = {"-"};
   command.add_option("files", options->files, "Files to read; - or none is standard input")->option_text("FILE ...");
-  command.add_option("--system", options->system, "Validate and route by schemas/NAME/events/*.json")->option_text("NAME");
-  command.add_option("--schemas", options->schemas, "The folder of all systems' schemas; else ./schemas, else the installed one")
+  command.add_option("--system", options->system, "Validate and route by schemas/NAME/events/*.json")
+      ->option_text("NAME");
+  command
+      .add_option("--schemas", options->schemas,
+                  "The folder of all systems' schemas; else ./schemas, else the installed one")
       ->option_text("DIR");
-  command.add_option("--topic", options->lines.topic, "Publish to this topic, whatever the schemas say")->option_text("NAME");
+  command.add_option("--topic", options->lines.topic, "Publish to this topic, whatever the schemas say")
+      ->option_text("NAME");
   command.add_option("--source", options->lines.source, "The source of events that have none")->option_text("URI");
   command.add_option("--type", options->lines.type, "Lines without specversion are the data of events of this type")
       ->option_text("TYPE");
   command.add_option("--create-topics", options->create_topics, "Create missing topics with that many partitions")
-      ->check(CLI::Range(1, 10'000))->option_text("PARTITIONS");
+      ->check(CLI::Range(1, 10'000))
+      ->option_text("PARTITIONS");
   command.add_option("--timeout", options->timeout_seconds, "How long to wait for the broker, in seconds")
-      ->check(CLI::Range(1, 86'400))->capture_default_str()->option_text("SECONDS");
+      ->check(CLI::Range(1, 86'400))
+      ->capture_default_str()
+      ->option_text("SECONDS");
   command.add_flag("--dry-run", options->dry_run, "Validate only; needs no broker");
   command.add_flag("--json", options->json, "Print the result as one JSON object");
   add_broker_options(command, options->broker);

@@ -88,7 +88,8 @@ simulation::TrafficOptions check(const SimulateOptions& options) {
   } else {  // up to now, so that no event is from the future
     traffic.end_ms = clock_ms();
     const std::int64_t local = traffic.end_ms + simulation::local_offset_ms;
-    traffic.begin_ms = local - local % simulation::day_ms - (options.days - 1) * simulation::day_ms - simulation::local_offset_ms;
+    traffic.begin_ms =
+        local - local % simulation::day_ms - (options.days - 1) * simulation::day_ms - simulation::local_offset_ms;
     traffic.clock_ms = clock_ms;
   }
   return traffic;
@@ -135,7 +136,8 @@ void to_kafka(const SimulateOptions& options, simulation::Traffic& traffic) {
     const std::string_view key = traffic.key(message);
     std::int32_t partition = Producer::any_partition;
     if (message.elsewhere != 0 && partitions > 1) {
-      const std::int32_t away = 1 + static_cast<std::int32_t>(message.elsewhere % static_cast<std::uint32_t>(partitions - 1));
+      const std::int32_t away =
+          1 + static_cast<std::int32_t>(message.elsewhere % static_cast<std::uint32_t>(partitions - 1));
       partition = (session.producer().partition_of_key(topic, key, partitions) + away) % partitions;
     }
     session.producer().publish_event(topic, key, message.value, partition);
@@ -147,9 +149,12 @@ void to_kafka(const SimulateOptions& options, simulation::Traffic& traffic) {
 
 void to_file(const SimulateOptions& options, simulation::Traffic& traffic) {
   const bool standard = options.out == "-";
-  const std::unique_ptr<std::FILE, int (*)(std::FILE*)> owned(standard ? nullptr : std::fopen(options.out.c_str(), "wb"), std::fclose);
+  const std::unique_ptr<std::FILE, int (*)(std::FILE*)> owned(
+      standard ? nullptr : std::fopen(options.out.c_str(), "wb"), std::fclose);
   std::FILE* file = standard ? stdout : owned.get();
-  const auto fail = [&options] { throw StopError("--out " + options.out + ": can't be written: " + std::strerror(errno)); };
+  const auto fail = [&options] {
+    throw StopError("--out " + options.out + ": can't be written: " + std::strerror(errno));
+  };
   if (file == nullptr) fail();
   std::setvbuf(file, nullptr, _IOFBF, 1u << 18);
   publishing::Progress progress;
@@ -178,12 +183,15 @@ void add_simulate_command(CLI::App& app, int& code) {
   command.add_option("system", options->system, "bloodbank")->required()->option_text("SYSTEM");
   command.add_option("--rate", options->rate, "Events per second; 0: as fast as possible")->capture_default_str();
   command.add_option("--events", options->events, "How many; 0: until stopped")->capture_default_str();
-  command.add_option("--seed", options->seed, "The same seed gives the same facilities, ids and events")->capture_default_str();
+  command.add_option("--seed", options->seed, "The same seed gives the same facilities, ids and events")
+      ->capture_default_str();
   command.add_option("--facilities", options->facilities, "How many facilities")->capture_default_str();
   command.add_option("--days", options->days, "The length of the simulated period")->capture_default_str();
   command.add_option("--start", options->start, "First day of the period; else it ends now (with --out: 2026-01-01)")
       ->option_text("DATE");
-  command.add_option("--duplicates", options->duplicates, "Share sent again later with the same id, a third to another partition")
+  command
+      .add_option("--duplicates", options->duplicates,
+                  "Share sent again later with the same id, a third to another partition")
       ->option_text("SHARE");
   command.add_option("--late", options->late, "Share that happened days before it is sent")->option_text("SHARE");
   command.add_option("--poison", options->poison, "Share that is broken, in twelve ways in turn")->option_text("SHARE");
@@ -192,9 +200,12 @@ void add_simulate_command(CLI::App& app, int& code) {
       ->option_text("FILE");
   command.add_option("--topic", options->topic, "Where to")->capture_default_str()->option_text("NAME");
   command.add_option("--create-topics", options->create_topics, "Create the missing topic with that many partitions")
-      ->check(CLI::Range(1, 10'000))->option_text("PARTITIONS");
+      ->check(CLI::Range(1, 10'000))
+      ->option_text("PARTITIONS");
   command.add_option("--timeout", options->timeout_seconds, "How long to wait for the broker, in seconds")
-      ->check(CLI::Range(1, 86'400))->capture_default_str()->option_text("SECONDS");
+      ->check(CLI::Range(1, 86'400))
+      ->capture_default_str()
+      ->option_text("SECONDS");
   command.add_flag("--json", options->json, "Print the result as one JSON object");
   add_broker_options(command, options->broker);
   command.footer(

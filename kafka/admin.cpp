@@ -13,7 +13,8 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 using NewTopic = std::unique_ptr<rd_kafka_NewTopic_t, Destroy<rd_kafka_NewTopic_t, rd_kafka_NewTopic_destroy>>;
-using AdminOptions = std::unique_ptr<rd_kafka_AdminOptions_t, Destroy<rd_kafka_AdminOptions_t, rd_kafka_AdminOptions_destroy>>;
+using AdminOptions =
+    std::unique_ptr<rd_kafka_AdminOptions_t, Destroy<rd_kafka_AdminOptions_t, rd_kafka_AdminOptions_destroy>>;
 using Event = std::unique_ptr<rd_kafka_event_t, Destroy<rd_kafka_event_t, rd_kafka_event_destroy>>;
 
 int left(Clock::time_point deadline) {
@@ -28,7 +29,8 @@ void wait_until_shown(rd_kafka_t* client, const std::string& topic, int partitio
     const rd_kafka_metadata_t* metadata = nullptr;
     if (rd_kafka_metadata(client, 0, handle.get(), &metadata, left(deadline)) == RD_KAFKA_RESP_ERR_NO_ERROR) {
       const rd_kafka_metadata_topic_t& found = metadata->topics[0];
-      bool shown = metadata->topic_cnt == 1 && found.err == RD_KAFKA_RESP_ERR_NO_ERROR && found.partition_cnt >= partitions;
+      bool shown =
+          metadata->topic_cnt == 1 && found.err == RD_KAFKA_RESP_ERR_NO_ERROR && found.partition_cnt >= partitions;
       for (int i = 0; shown && i < found.partition_cnt; ++i) shown = found.partitions[i].leader >= 0;
       rd_kafka_metadata_destroy(metadata);
       if (shown) return;
@@ -40,8 +42,8 @@ void wait_until_shown(rd_kafka_t* client, const std::string& topic, int partitio
 
 }  // namespace
 
-std::vector<std::string> create_missing_topics(rd_kafka_t* client, const std::vector<std::string>& topics, int partitions,
-                                               std::chrono::milliseconds timeout) {
+std::vector<std::string> create_missing_topics(rd_kafka_t* client, const std::vector<std::string>& topics,
+                                               int partitions, std::chrono::milliseconds timeout) {
   if (topics.empty()) return {};
   const Clock::time_point deadline = Clock::now() + timeout;
   std::vector<NewTopic> owned;
@@ -75,7 +77,8 @@ std::vector<std::string> create_missing_topics(rd_kafka_t* client, const std::ve
       created.push_back(name);
     } else if (refused != RD_KAFKA_RESP_ERR_TOPIC_ALREADY_EXISTS) {
       const char* text = rd_kafka_topic_result_error_string(results[i]);
-      throw StopError("broker refuses to create topic " + name + ": " + (text != nullptr ? text : rd_kafka_err2str(refused)));
+      throw StopError("broker refuses to create topic " + name + ": " +
+                      (text != nullptr ? text : rd_kafka_err2str(refused)));
     }
   }
   for (const std::string& name : created) wait_until_shown(client, name, partitions, deadline);

@@ -13,7 +13,7 @@ namespace daybook::kafka {
 // replication; those that exist stay as they are. Returns the topics created, once the broker's metadata shows all
 // of them with their partitions. Throws RetryError when that takes longer than `timeout`, StopError when the
 // broker refuses.
-std::vector<std::string> create_missing_topics(rd_kafka_t* client, const std::vector<std::string>& topics, int partitions,
-                                               std::chrono::milliseconds timeout);
+std::vector<std::string> create_missing_topics(rd_kafka_t* client, const std::vector<std::string>& topics,
+                                               int partitions, std::chrono::milliseconds timeout);
 
 }  // namespace daybook::kafka

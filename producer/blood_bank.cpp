@@ -128,7 +128,8 @@ Event BloodBank::next(std::int64_t now_ms) {
 
 Event BloodBank::next_random(std::int64_t begin_ms, std::int64_t end_ms) {
   const std::uint32_t facility = static_cast<std::uint32_t>(random_.below(stock_.size()));
-  const std::int64_t time_ms = begin_ms + static_cast<std::int64_t>(random_.below(static_cast<std::uint64_t>(end_ms - begin_ms)));
+  const std::int64_t time_ms =
+      begin_ms + static_cast<std::int64_t>(random_.below(static_cast<std::uint64_t>(end_ms - begin_ms)));
   const std::uint64_t drawn = random_.below(10);
   if (drawn < 2) {
     Event transfer = make(EventKind::units_transferred, facility, time_ms);
@@ -147,7 +148,8 @@ Event BloodBank::next_random(std::int64_t begin_ms, std::int64_t end_ms) {
   }
   const std::int32_t quantity = random_.between(1, 4);
   const bool leaves = random_.one_in(2) && stock_[facility] >= quantity;
-  return change_stock(facility, leaves ? StockReason::issue : StockReason::donation, leaves ? -quantity : quantity, time_ms);
+  return change_stock(facility, leaves ? StockReason::issue : StockReason::donation, leaves ? -quantity : quantity,
+                      time_ms);
 }
 
 std::optional<std::uint32_t> BloodBank::facility_with_stock(Random& random, std::int64_t at_least) const {

@@ -30,9 +30,9 @@ struct Event {
   std::uint32_t sender = 0;  // transfers
   std::int32_t quantity = 0;
   std::int64_t time_ms = 0;
-  std::int64_t begun_ms = 0;   // when the transfer left, when the request was made
-  bool delivered = false;      // transfers: arrived at time_ms
-  bool followed = false;       // requests: a cancellation that repeats begun_ms comes later
+  std::int64_t begun_ms = 0;  // when the transfer left, when the request was made
+  bool delivered = false;     // transfers: arrived at time_ms
+  bool followed = false;      // requests: a cancellation that repeats begun_ms comes later
   Uuid id;
   Uuid entity;  // the transfer, the request
 
@@ -82,9 +82,9 @@ class BloodBank {
 
   Random random_;
   std::uint64_t seed_;
-  std::vector<std::int64_t> stock_;   // units by facility, all groups
-  std::vector<bool> open_;            // has reported its opening stock
-  std::deque<Event> now_;             // to come before anything else
+  std::vector<std::int64_t> stock_;  // units by facility, all groups
+  std::vector<bool> open_;           // has reported its opening stock
+  std::deque<Event> now_;            // to come before anything else
   std::priority_queue<Later, std::vector<Later>, std::greater<Later>> later_;
   std::uint64_t scheduled_ = 0;
 };

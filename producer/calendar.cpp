@@ -57,7 +57,8 @@ Calendar::Calendar(std::int64_t begin_ms, std::int64_t end_ms, std::uint64_t eve
       events_(std::max<std::uint64_t>(events, 1)) {}
 
 std::int64_t Calendar::time_of(std::uint64_t index) const {
-  return time_at(begin_activity_ + static_cast<std::int64_t>(static_cast<__int128>(period_activity_) * index / events_));
+  return time_at(begin_activity_ +
+                 static_cast<std::int64_t>(static_cast<__int128>(period_activity_) * index / events_));
 }
 
 }  // namespace daybook::simulation

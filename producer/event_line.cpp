@@ -28,11 +28,13 @@ std::vector<Refusal> check_envelope(const json& event) {
       refusals.push_back({std::string("/") + name, std::string("missing, expected a non-empty string") +
                                                        (is_source ? "; --source adds one" : "")});
     } else if (!found->is_string() || found->get_ref<const std::string&>().empty()) {
-      refusals.push_back({std::string("/") + name, "found " + found->dump().substr(0, 60) + ", expected a non-empty string"});
+      refusals.push_back(
+          {std::string("/") + name, "found " + found->dump().substr(0, 60) + ", expected a non-empty string"});
     }
   }
   if (event.at("specversion") != "1.0") {
-    refusals.push_back({"/specversion", "found " + event.at("specversion").dump().substr(0, 60) + ", expected \"1.0\""});
+    refusals.push_back(
+        {"/specversion", "found " + event.at("specversion").dump().substr(0, 60) + ", expected \"1.0\""});
   }
   const auto time = event.find("time");
   if (time != event.end() && (!time->is_string() || !parse_instant(time->get_ref<const std::string&>()))) {
@@ -95,7 +97,8 @@ std::vector<Refusal> EventLines::convert(std::string_view line, OutgoingEvent& o
   std::string reason;
   if (!parse_strict_json(line, event, reason)) return {{"", reason}};
   if (!event.is_object() && settings_.type.empty()) {
-    return {{"", std::string("found ") + event.type_name() + ", expected an object (an event), or --type for lines that are data"}};
+    return {{"", std::string("found ") + event.type_name() +
+                     ", expected an object (an event), or --type for lines that are data"}};
   }
   complete(line, event);
 
@@ -116,7 +119,8 @@ std::vector<Refusal> EventLines::convert(std::string_view line, OutgoingEvent& o
 
   static const JsonPointer partition_key = *parse_json_pointer("/partitionkey");
   const JsonPointer& key = schema != nullptr && schema->key() ? *schema->key() : partition_key;
-  if (!take_key(find_member(event, key), out.key)) return {{key.text, "is the message's key, expected a string or an integer"}};
+  if (!take_key(find_member(event, key), out.key))
+    return {{key.text, "is the message's key, expected a string or an integer"}};
   out.topic = settings_.topic.empty() && schema != nullptr ? schema->topic() : settings_.topic;
   if (out.topic.empty()) return {{"/type", "the schema of " + *name + " names no topic; give --topic"}};
   out.value = text_;

@@ -83,7 +83,8 @@ class Format final : public StringConstraint<Format> {
 class Pattern final : public StringConstraint<Pattern> {
  public:
   explicit Pattern(const std::string& pattern)
-      : pattern_(pattern), regex_(std::make_shared<std::regex>(pattern, std::regex::ECMAScript | std::regex::optimize)) {}
+      : pattern_(pattern),
+        regex_(std::make_shared<std::regex>(pattern, std::regex::ECMAScript | std::regex::optimize)) {}
   bool holds(const std::string& text) const {
     return text.size() <= longest_pattern_subject && std::regex_search(text, *regex_);
   }
@@ -189,20 +190,24 @@ EventSchema::EventSchema(const std::string& file, const std::string& text) : com
   if (!parse_strict_json(text, document, reason)) refuse(reason);
   const json* routing = document.is_object() && document.contains("x-daybook") ? &document["x-daybook"] : nullptr;
   if (routing == nullptr || !routing->is_object()) {
-    refuse(R"(/x-daybook: missing, expected an object such as {"type": "shop.sold", "topic": "shop.events", "key": "/data/shop"})");
+    refuse(R"(/x-daybook: missing, expected an object such as )"
+           R"({"type": "shop.sold", "topic": "shop.events", "key": "/data/shop"})");
   }
   for (const auto& [name, value] : routing->items()) {
-    if (name != "type" && name != "topic" && name != "key") refuse("/x-daybook/" + name + ": unknown, expected type, topic, key");
+    if (name != "type" && name != "topic" && name != "key")
+      refuse("/x-daybook/" + name + ": unknown, expected type, topic, key");
     if (!value.is_string() || value.get_ref<const std::string&>().empty()) {
       refuse("/x-daybook/" + name + ": found " + shown(value) + ", expected a non-empty string");
     }
   }
-  if (!routing->contains("type")) refuse("/x-daybook/type: missing, expected the event type that this schema describes");
+  if (!routing->contains("type"))
+    refuse("/x-daybook/type: missing, expected the event type that this schema describes");
   type_ = (*routing)["type"].get<std::string>();
   topic_ = routing->value("topic", "");
   if (routing->contains("key")) {
     key_ = parse_json_pointer((*routing)["key"].get<std::string>());
-    if (!key_) refuse("/x-daybook/key: found " + shown((*routing)["key"]) + ", expected a JSON Pointer such as /data/shop");
+    if (!key_)
+      refuse("/x-daybook/key: found " + shown((*routing)["key"]) + ", expected a JSON Pointer such as /data/shop");
   }
   rename_keywords(document);
   try {
@@ -239,7 +244,8 @@ EventSchemas load_event_schemas(const std::string& schemas_directory, const std:
   const fs::path directory = fs::path(schemas_directory) / system / "events";
   std::error_code unreadable;
   std::vector<fs::path> files;
-  for (fs::directory_iterator entry(directory, unreadable), end; !unreadable && entry != end; entry.increment(unreadable)) {
+  for (fs::directory_iterator entry(directory, unreadable), end; !unreadable && entry != end;
+       entry.increment(unreadable)) {
     if (entry->path().extension() == ".json") files.push_back(entry->path());
   }
   if (files.empty()) {
@@ -261,7 +267,8 @@ EventSchemas load_event_schemas(const std::string& schemas_directory, const std:
     try {
       auto schema = std::make_unique<EventSchema>(file.string(), text.str());
       const std::string type = schema->type();
-      if (!schemas.emplace(type, std::move(schema)).second) add_mistake(file.string() + ": a second schema of event type " + type);
+      if (!schemas.emplace(type, std::move(schema)).second)
+        add_mistake(file.string() + ": a second schema of event type " + type);
     } catch (const UsageError& error) {
       add_mistake(error.what());
     }

@@ -27,9 +27,9 @@ class EventSchema {
   ~EventSchema();
 
   const std::string& type() const { return type_; }
-  const std::string& topic() const { return topic_; }                     // empty: the schema names none
-  const std::optional<JsonPointer>& key() const { return key_; }          // the member that becomes the message's key
-  std::vector<Refusal> check(const nlohmann::json& event) const;          // empty: valid
+  const std::string& topic() const { return topic_; }             // empty: the schema names none
+  const std::optional<JsonPointer>& key() const { return key_; }  // the member that becomes the message's key
+  std::vector<Refusal> check(const nlohmann::json& event) const;  // empty: valid
 
  private:
   struct Compiled;

@@ -24,7 +24,8 @@ class EventText {
 
   // Appends a stock change with these texts in place of its specversion and of its last member, the quantity
   // (`,"quantity":5`): what the deliberately broken events are made from.
-  void append_stock_changed(std::string& out, const Event& event, std::string_view specversion, std::string_view quantity) const;
+  void append_stock_changed(std::string& out, const Event& event, std::string_view specversion,
+                            std::string_view quantity) const;
 
   static void append_uuid(std::string& out, const Uuid& id);
 

@@ -72,7 +72,8 @@ struct Producer::Impl {
     ++report.delivered;
     const auto found = std::find_if(delivered.begin(), delivered.end(),
                                     [&message](const Delivered& d) { return d.handle == message.rkt; });
-    Delivered& one = found != delivered.end() ? *found : delivered.emplace_back(Delivered{message.rkt, name_of(message.rkt), {}});
+    Delivered& one =
+        found != delivered.end() ? *found : delivered.emplace_back(Delivered{message.rkt, name_of(message.rkt), {}});
     const std::size_t partition = static_cast<std::size_t>(message.partition);
     if (one.next.size() <= partition) one.next.resize(partition + 1, -1);
     one.next[partition] = std::max(one.next[partition], message.offset + 1);
@@ -97,7 +98,8 @@ struct Producer::Impl {
     }
     char reason[512] = {0};
     if (code == RD_KAFKA_RESP_ERR__FATAL) code = rd_kafka_fatal_error(client.get(), reason, sizeof reason);
-    throw StopError("topic " + topic + ": can't publish: " + rd_kafka_err2str(code) + (reason[0] != '\0' ? ": " : "") + reason);
+    throw StopError("topic " + topic + ": can't publish: " + rd_kafka_err2str(code) + (reason[0] != '\0' ? ": " : "") +
+                    reason);
   }
 };
 
@@ -128,8 +130,8 @@ void Producer::connect(std::chrono::milliseconds timeout) {
       rd_kafka_metadata(impl_->client.get(), 0, nullptr, &metadata, static_cast<int>(timeout.count()));
   if (code != RD_KAFKA_RESP_ERR_NO_ERROR) {
     poll(std::chrono::milliseconds(0));  // fetches the reason
-    throw RetryError("broker " + impl_->brokers + " not reached within " + std::to_string(timeout.count() / 1000) + " s: " +
-                     rd_kafka_err2str(code) + impl_->because());
+    throw RetryError("broker " + impl_->brokers + " not reached within " + std::to_string(timeout.count() / 1000) +
+                     " s: " + rd_kafka_err2str(code) + impl_->because());
   }
   rd_kafka_metadata_destroy(metadata);
 }
@@ -183,12 +185,14 @@ void Producer::publish(const std::string& topic, std::optional<std::string_view>
   }
 }
 
-void Producer::publish_event(const std::string& topic, std::optional<std::string_view> key, std::string_view structured_json,
-                             std::int32_t partition) {
+void Producer::publish_event(const std::string& topic, std::optional<std::string_view> key,
+                             std::string_view structured_json, std::int32_t partition) {
   publish(topic, key, structured_json, {{"content-type", "application/cloudevents+json"}}, partition);
 }
 
-void Producer::poll(std::chrono::milliseconds timeout) { rd_kafka_poll(impl_->client.get(), static_cast<int>(timeout.count())); }
+void Producer::poll(std::chrono::milliseconds timeout) {
+  rd_kafka_poll(impl_->client.get(), static_cast<int>(timeout.count()));
+}
 
 DeliveryReport Producer::flush(std::chrono::milliseconds deadline) {
   rd_kafka_flush(impl_->client.get(), static_cast<int>(deadline.count()));

@@ -98,19 +98,19 @@ class Producer {
 // One CloudEvent (specversion 1.0) to be written in structured form. The initializers let an application name
 // only the members that it sets.
 struct EventEnvelope {
-  std::string type = {};     // required
-  std::string source = {};   // required
-  std::string id = {};       // a random UUID unless given; (source, id) is the event's identity
+  std::string type = {};    // required
+  std::string source = {};  // required
+  std::string id = {};      // a random UUID unless given; (source, id) is the event's identity
   std::optional<std::chrono::system_clock::time_point> time = {};  // now unless given
-  std::string subject = {};  // left out when empty
-  std::string data = {};     // JSON text; left out when empty
+  std::string subject = {};                                        // left out when empty
+  std::string data = {};                                           // JSON text; left out when empty
 };
 
 // The event as JSON text. Throws UsageError naming each wrong member: type or source missing, data that is not
 // strict JSON (duplicate member names and nesting beyond 1,000 levels are refused too), text that is not UTF-8.
 std::string structured_event(const EventEnvelope& envelope);
 
-std::string random_uuid();  // version 4, from the system's generator
+std::string random_uuid();                                        // version 4, from the system's generator
 std::string rfc3339(std::chrono::system_clock::time_point time);  // UTC, milliseconds
 
 }  // namespace daybook

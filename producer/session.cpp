@@ -55,9 +55,12 @@ std::string with_commas(std::uint64_t number) {
   return text;
 }
 
-Progress::Progress() : terminal_(isatty(STDERR_FILENO) == 1), started_(std::chrono::steady_clock::now()), due_(started_) {}
+Progress::Progress()
+    : terminal_(isatty(STDERR_FILENO) == 1), started_(std::chrono::steady_clock::now()), due_(started_) {}
 
-double Progress::seconds() const { return std::chrono::duration<double>(std::chrono::steady_clock::now() - started_).count(); }
+double Progress::seconds() const {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - started_).count();
+}
 
 void Progress::show(std::uint64_t events) {
   if (!terminal_ || ++calls_ % 64 != 0) return;
@@ -106,7 +109,8 @@ void Session::finish(bool json, nlohmann::ordered_json summary) {
     std::printf("%s\n", whole.dump().c_str());
   } else {
     for (const auto& [partition, next] : report.positions) {
-      std::printf("%s/%d@%lld\n", partition.topic.c_str(), static_cast<int>(partition.partition), static_cast<long long>(next));
+      std::printf("%s/%d@%lld\n", partition.topic.c_str(), static_cast<int>(partition.partition),
+                  static_cast<long long>(next));
     }
   }
   std::fflush(stdout);

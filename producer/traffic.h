@@ -37,8 +37,18 @@ struct TrafficMessage {
 
 // The ways in which a message can be broken, in the order of their rotation.
 enum class Poison {
-  not_json, empty, member_missing, member_null, wrong_type, beyond_int64, beyond_double, overflow, duplicate_member,
-  invalid_utf8, wrong_specversion, too_deep
+  not_json,
+  empty,
+  member_missing,
+  member_null,
+  wrong_type,
+  beyond_int64,
+  beyond_double,
+  overflow,
+  duplicate_member,
+  invalid_utf8,
+  wrong_specversion,
+  too_deep
 };
 inline constexpr int poison_kinds = 12;
 

@@ -74,7 +74,9 @@ void Loop::step() {
     }
     if (synchronized_ && !stalled_) {
       records_ = polled.records;
-      nothing_waits = records_.empty();
+      lag_ = -static_cast<std::int64_t>(records_.size());
+      for (const Partition& partition : partitions_) lag_ += std::max<std::int64_t>(0, source_.known_end(partition.name) - partition.folded);
+      nothing_waits = records_.empty() && lag_ <= 0;
       ends_.assign(polled.ends.begin(), polled.ends.end());
     }
   }
@@ -87,7 +89,7 @@ void Loop::step() {
 // How long poll() may wait: not at all while something folded could be committed.
 std::chrono::milliseconds Loop::patience() const {
   if (committer_.busy()) return 100ms;  // wake() ends it
-  if (synchronized_ && has_moved() && (open_->events() > 0 || !open_->dead_letters().empty())) return 0ms;
+  if (synchronized_ && open_moved_ && lag_ <= 0 && (open_->events() > 0 || !open_->dead_letters().empty())) return 0ms;
   return 50ms;
 }
 
@@ -222,6 +224,7 @@ void Loop::restart_from_store(const std::string& why, std::chrono::milliseconds 
   for (const auto& suspect : suspects_) forget(*suspect);
   suspects_.clear();
   forget(*open_);
+  open_moved_ = false;
   open_is_full_ = false;
   partitions_.clear();
   for (std::vector<int>& slots : slots_) slots.clear();
@@ -326,7 +329,7 @@ void Loop::apply_ends() {
       if (partition.name != name) continue;
       partition.at_end = true;
       if (next <= partition.folded) continue;
-      if (!has_moved()) opened_at_ = clock_.now();
+      note_movement();
       partition.folded = next;
     }
   }
@@ -337,8 +340,15 @@ void Loop::fold() {
   while (!records_.empty() && !is_full()) {
     const std::size_t group = std::min(decode_group, records_.size());
     for (std::size_t i = 0; i < group; ++i) {
+      // The bytes came from another thread: they are on their way to this core while the one before is decoded.
+      if (i + 1 < records_.size() && records_[i + 1].value) __builtin_prefetch(records_[i + 1].value->data());
       decoder_.decode(records_[i], decoded_[i]);
-      if (decoded_[i].outcome == Outcome::contributes) seen_.prefetch(decoded_[i].fingerprint);
+      if (decoded_[i].outcome != Outcome::contributes) continue;
+      seen_.prefetch(decoded_[i].fingerprint);
+      open_->prefetch_slot(decoded_[i]);
+    }
+    for (std::size_t i = 0; i < group; ++i) {
+      if (decoded_[i].outcome == Outcome::contributes) open_->prefetch_row(decoded_[i]);
     }
     for (std::size_t i = 0; i < group && !open_is_full_; ++i) {
       if (!fold_one(records_[i], decoded_[i])) {
@@ -359,7 +369,6 @@ bool Loop::fold_one(const Record& record, const DecodedEvent& event) {
     ++counters_.stale_records;
     return true;
   }
-  const bool first_movement = !has_moved();
   const auto condemned = condemned_.empty() ? condemned_.end() : condemned_.find({partition->name, record.offset});
   if (condemned != condemned_.end()) {
     add_dead_letter(record, condemned->second, event);
@@ -383,7 +392,7 @@ bool Loop::fold_one(const Record& record, const DecodedEvent& event) {
   ++counters_.records;
   partition->folded = record.offset + 1;
   partition->at_end = false;
-  if (first_movement) opened_at_ = clock_.now();
+  note_movement();
   return true;
 }
 
@@ -406,18 +415,21 @@ void Loop::add_dead_letter(const Record& record, Rejection rejection, const Deco
 
 // ---- submit ----
 
-bool Loop::has_moved() const {
-  return std::any_of(partitions_.begin(), partitions_.end(), [](const Partition& p) { return p.folded > p.open_from; });
+void Loop::note_movement() {
+  if (open_moved_) return;
+  open_moved_ = true;
+  opened_at_ = clock_.now();
 }
 
 void Loop::submit_if_ready(bool nothing_waits) {
-  if (!synchronized_ || committer_.busy() || !has_moved()) return;
+  if (!synchronized_ || committer_.busy() || !open_moved_) return;
   const auto age = clock_.now() - opened_at_;
   if (open_->events() == 0 && open_->dead_letters().empty()) {
     if (age >= only_positions_age) submit();
     return;
   }
-  if (nothing_waits || is_full() || age >= limits_.age_max) submit();
+  const auto age_max = lag_ >= limits_.catching_up_lag ? limits_.catching_up_age_max : limits_.age_max;
+  if (nothing_waits || is_full() || age >= age_max) submit();
 }
 
 void Loop::submit() {
@@ -428,6 +440,7 @@ void Loop::submit() {
     partition.open_from = partition.folded;
   }
   std::swap(open_, flying_);
+  open_moved_ = false;
   open_is_full_ = false;
   start_commit();
   if (stalled_) {
@@ -468,7 +481,7 @@ void Loop::pass_time() {
 }
 
 bool Loop::caught_up() const {
-  return synchronized_ && !partitions_.empty() && !committer_.busy() && !has_moved() && records_.empty() &&
+  return synchronized_ && !partitions_.empty() && !committer_.busy() && !open_moved_ && records_.empty() &&
          std::all_of(partitions_.begin(), partitions_.end(), [](const Partition& p) { return p.at_end; });
 }
 

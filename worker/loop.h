@@ -93,7 +93,7 @@ class Loop {
   void start_commit();
   void forget(Batch& batch);
   void pass_time();
-  bool has_moved() const;
+  void note_movement();
   std::chrono::milliseconds patience() const;
 
   const ViewDefinition view_;
@@ -125,6 +125,8 @@ class Loop {
   std::unique_ptr<Batch> open_;
   std::unique_ptr<Batch> flying_;  // being committed
   Time opened_at_{};               // first movement of the open batch
+  bool open_moved_ = false;        // some partition's position is beyond where the open batch begins
+  std::int64_t lag_ = 0;           // as of the last poll
   bool open_is_full_ = false;      // the next event does not fit into the open batch
   bool discard_outcome_ = false;   // of the commit under way: reading began again meanwhile
   Time blocked_since_{};

@@ -42,6 +42,8 @@ class Source {
   virtual void stop() = 0;
   // The first offset that the log still has. Throws RetryError.
   virtual std::int64_t first_offset(const TopicPartition& partition) = 0;
+  // The next offset to be written, as of the last fetch; asks nobody. -1: not known.
+  virtual std::int64_t known_end(const TopicPartition& partition) = 0;
   // Tells the group how far the view is. Progress for tools to look at, no more.
   virtual void mirror(const Positions& positions) = 0;
   // Ends a poll() that waits. The only call that other threads may make.

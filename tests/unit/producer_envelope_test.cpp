@@ -29,11 +29,20 @@ bool contains(const std::string& text, const std::string& part) { return text.fi
 
 TEST_CASE("an envelope has every attribute, given or made") {
   const auto time = std::chrono::sys_days{std::chrono::year{2026} / 2 / 28} + std::chrono::milliseconds(45'296'007);
-  const json given = json::parse(structured_event(
-      {.type = "shop.sold", .source = "/shop", .id = "7", .time = time, .subject = "till \"1\"\n", .data = R"({"n": 1})"}));
-  CHECK(given == json{{"specversion", "1.0"}, {"id", "7"}, {"source", "/shop"}, {"type", "shop.sold"},
-                      {"time", "2026-02-28T12:34:56.007Z"}, {"subject", "till \"1\"\n"},
-                      {"datacontenttype", "application/json"}, {"data", {{"n", 1}}}});
+  const json given = json::parse(structured_event({.type = "shop.sold",
+                                                   .source = "/shop",
+                                                   .id = "7",
+                                                   .time = time,
+                                                   .subject = "till \"1\"\n",
+                                                   .data = R"({"n": 1})"}));
+  CHECK(given == json{{"specversion", "1.0"},
+                      {"id", "7"},
+                      {"source", "/shop"},
+                      {"type", "shop.sold"},
+                      {"time", "2026-02-28T12:34:56.007Z"},
+                      {"subject", "till \"1\"\n"},
+                      {"datacontenttype", "application/json"},
+                      {"data", {{"n", 1}}}});
 
   const auto before = daybook::rfc3339(std::chrono::system_clock::now());
   const json made = json::parse(structured_event({.type = "t", .source = "s"}));
@@ -64,7 +73,8 @@ TEST_CASE("an envelope that readers would refuse is refused, all reasons at once
   CHECK(contains(text, "member \"a\" appears twice"));
   CHECK(contains(usage_error([] { structured_event({.type = "t", .source = "\xff"}); }), "source is not UTF-8"));
   CHECK(contains(usage_error([] { structured_event({.type = "t", .source = "s", .data = "1e309"}); }), "1e309"));
-  CHECK(contains(usage_error([] { structured_event({.type = "t", .source = "s", .data = std::string(5000, '[')}); }), "nested"));
+  CHECK(contains(usage_error([] { structured_event({.type = "t", .source = "s", .data = std::string(5000, '[')}); }),
+                 "nested"));
 }
 
 TEST_CASE("properties that the guarantees depend on can't be replaced") {
@@ -78,5 +88,7 @@ TEST_CASE("properties that the guarantees depend on can't be replaced") {
   CHECK(contains(refusal({{"request.required.acks", "0"}}), "request.required.acks"));
   CHECK(contains(refusal({{"transactional.id", "x"}}), "transactional.id"));
   CHECK(contains(usage_error([] { daybook::Producer(daybook::ProducerSettings{}); }), "broker"));
-  CHECK(refusal({{"acks", "all"}, {"compression.type", "zstd"}, {"queue.buffering.max.ms", "50"}, {"log_level", "0"}}) == "");
+  CHECK(
+      refusal({{"acks", "all"}, {"compression.type", "zstd"}, {"queue.buffering.max.ms", "50"}, {"log_level", "0"}}) ==
+      "");
 }

@@ -34,7 +34,8 @@ struct Lines {
   EventSchemas schemas;
   EventLines lines;
   OutgoingEvent out;
-  explicit Lines(daybook::publishing::LineSettings settings = {}, bool with_schema = true) : lines(std::move(settings), &schemas) {
+  explicit Lines(daybook::publishing::LineSettings settings = {}, bool with_schema = true)
+      : lines(std::move(settings), &schemas) {
     if (with_schema) schemas.emplace("shop.sold", std::make_unique<EventSchema>("sold.json", sold));
   }
   // "" when accepted, else "POINTER: REASON" of each refusal.
@@ -69,7 +70,10 @@ TEST_CASE("absent attributes are added, the others stay") {
   CHECK(event["data"] == json{{"shop", 17}, {"n", 1}});
   CHECK(lines.out.key == "17");
 
-  CHECK(lines(R"({"type":"shop.sold","source":"/own","id":"x","time":"2026-01-01T00:00:00Z","data":{"shop":"a","n":1}})") == "");
+  CHECK(
+      lines(
+          R"({"type":"shop.sold","source":"/own","id":"x","time":"2026-01-01T00:00:00Z","data":{"shop":"a","n":1}})") ==
+      "");
   CHECK(json::parse(lines.out.value)["source"] == "/own");
   CHECK(json::parse(lines.out.value)["id"] == "x");
 }
@@ -89,13 +93,15 @@ TEST_CASE("refusals name the member and all reasons") {
   Lines lines({.topic = "", .source = "/till", .type = ""});
   const auto with_data = [](const std::string& data) { return R"({"type":"shop.sold","data":)" + data + "}"; };
   CHECK(contains(lines(with_data(R"({"shop":"a","n":"two","day":"2026-02-30"})")), "/data/n: found \"two\""));
-  CHECK(contains(lines(with_data(R"({"shop":"a","n":"two","day":"2026-02-30"})")), "/data/day: found \"2026-02-30\": expected a date"));
+  CHECK(contains(lines(with_data(R"({"shop":"a","n":"two","day":"2026-02-30"})")),
+                 "/data/day: found \"2026-02-30\": expected a date"));
   CHECK(contains(lines(with_data(R"({"n":1})")), "/data: Missing required property 'shop'"));
   CHECK(contains(lines(with_data(R"({"shop":"A","n":1})")), "matches ^[a-z0-9]+$"));
   CHECK(contains(lines(with_data(R"({"shop":"a","n":9223372036854775808})")), "/data/n: "));
   CHECK(contains(lines(with_data(R"({"shop":"a","n":1.5})")), "/data/n: found 1.5"));
   CHECK(contains(lines(with_data(R"({"shop":"a","n":1,"n":2})")), ": member \"n\" appears twice"));
-  CHECK(contains(lines(R"({"type":"shop.lost","data":{}})"), "/type: found \"shop.lost\", no event schema declares it"));
+  CHECK(
+      contains(lines(R"({"type":"shop.lost","data":{}})"), "/type: found \"shop.lost\", no event schema declares it"));
   CHECK(contains(lines(R"({"data":{}})"), "/type: missing"));
   CHECK(contains(lines(R"({"specversion":"0.3","id":"","type":"shop.sold"})"), "/specversion: found \"0.3\""));
   CHECK(contains(lines(R"({"specversion":"0.3","id":"","type":"shop.sold"})"), "/id: found \"\""));
@@ -109,7 +115,8 @@ TEST_CASE("refusals name the member and all reasons") {
 
 TEST_CASE("long strings do not reach the regular expressions") {
   Lines lines({.topic = "", .source = "/till", .type = ""});
-  CHECK(contains(lines(R"({"type":"shop.sold","data":{"n":1,"shop":")" + std::string(2'000'000, 'a') + "\"}}"), "/data/shop: "));
+  CHECK(contains(lines(R"({"type":"shop.sold","data":{"n":1,"shop":")" + std::string(2'000'000, 'a') + "\"}}"),
+                 "/data/shop: "));
 }
 
 TEST_CASE("without schemas only the envelope is checked, and partitionkey is the key") {
@@ -138,7 +145,9 @@ TEST_CASE("a schema that can't be used is refused with its reason") {
   CHECK(contains(mistake(R"({"x-daybook":{"type":"t","tpoic":"data"}})"), "/x-daybook/tpoic: unknown"));
   CHECK(contains(mistake(R"({"x-daybook":{"type":"t"},"type":5})"), "not a JSON Schema"));
   CHECK(contains(mistake(R"({"x-daybook":{"type":"t"},"properties":{"a":{"pattern":"("}}})"), "not a JSON Schema"));
-  CHECK(mistake(R"({"x-daybook":{"type":"t"},"enum":[{"format":5}],"properties":{"format":{"const":{"pattern":1}}}})") == "");
+  CHECK(
+      mistake(R"({"x-daybook":{"type":"t"},"enum":[{"format":5}],"properties":{"format":{"const":{"pattern":1}}}})") ==
+      "");
 }
 
 TEST_CASE("lines are read whole, in bounded memory") {

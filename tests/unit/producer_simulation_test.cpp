@@ -97,7 +97,7 @@ TEST_CASE("stock is never negative, neither as told nor by date, and follow-ups 
   late.late = 0.05;
   std::map<std::string, std::int64_t> stock;
   std::map<std::string, std::map<std::int64_t, std::int64_t>> changes;  // by facility and second
-  std::map<std::string, std::string> requests;                         // id, created_at
+  std::map<std::string, std::string> requests;                          // id, created_at
   std::set<std::string> under_way;
   int stock_outs = 0;
   for (const TrafficMessage& message : all(late)) {
@@ -107,7 +107,8 @@ TEST_CASE("stock is never negative, neither as told nor by date, and follow-ups 
       std::int64_t& level = stock[data["facility_id"]];
       level += data["quantity"].get<std::int64_t>();
       REQUIRE(level >= 0);
-      changes[data["facility_id"]][*daybook::parse_instant(event["time"].get<std::string>())] += data["quantity"].get<std::int64_t>();
+      changes[data["facility_id"]][*daybook::parse_instant(event["time"].get<std::string>())] +=
+          data["quantity"].get<std::int64_t>();
     } else if (event["type"] == "bloodbank.units.transferred") {
       if (data["date_delivered"].is_null()) {
         REQUIRE(data["dispatched_from_id"] != data["dispatched_to_id"]);
@@ -221,8 +222,10 @@ TEST_CASE("without an end, traffic goes on after the period: by the clock, or da
   endless.facilities = 1;
   std::int64_t now = endless.end_ms + 5;
   for (const bool clock : {true, false}) {
-    if (clock) endless.clock_ms = [&now] { return now++; };
-    else endless.clock_ms = nullptr;
+    if (clock)
+      endless.clock_ms = [&now] { return now++; };
+    else
+      endless.clock_ms = nullptr;
     Traffic traffic(endless);
     TrafficMessage message;
     std::int64_t last = 0;

@@ -8,6 +8,7 @@
 
 #include "core/error.h"
 #include "worker/commit/binary_array.h"
+#include "worker/decode/row_key.h"
 
 namespace daybook {
 namespace {

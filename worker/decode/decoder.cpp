@@ -41,7 +41,7 @@ Decoder::Decoder(const ViewDefinition& view, const FingerprintKey& key) : view_(
   const std::vector<std::string> topics = view_.topics();
   rules_.resize(topics.size());
   for (const SourceRule& source : view_.sources) {
-    Rule rule{source.event_type, {}, {}, {}, &source};
+    Rule rule{Name(source.event_type), {}, {}, {}, &source};
     for (const Condition& condition : source.where) rule.where.push_back({MemberPath(condition.member), condition});
     for (const JsonPointer& pointer : source.key) rule.key.emplace_back(pointer);
     for (const Amount& amount : source.amounts) {
@@ -66,13 +66,18 @@ void Decoder::decode(const Record& record, DecodedEvent& event) {
     event.outcome = Outcome::tombstone;
     return;
   }
-  if (std::optional<Rejection> rejection = json_.read(record)) {
+  std::optional<Rejection> rejection = json_.read_json(record);
+  // Reading headers costs as much as the rest of decoding. A body that is a complete event of a type that this view
+  // reads is taken as one; all else is judged by its headers (docs/decisions.md, "Headers").
+  if (!rejection && !(json_.read_body() && reads_type(record.topic))) rejection = json_.read_envelope(record);
+  if (rejection) {
     reject(event, std::move(rejection->code), std::move(rejection->detail));
     return;
   }
   event.outcome = Outcome::undeclared_type;
+  const Name type = json_.type_name();
   for (const Rule& rule : rules_[record.topic]) {
-    if (rule.event_type != json_.type()) continue;
+    if (!(rule.event_type == type)) continue;
     if (event.outcome == Outcome::undeclared_type) event.outcome = Outcome::not_selected;
     const bool selected = std::all_of(rule.where.begin(), rule.where.end(), [&](const WhereRule& where) {
       return holds(where.condition, json_.find(where.path));
@@ -89,6 +94,11 @@ void Decoder::decode(const Record& record, DecodedEvent& event) {
     content ^= content >> 32;
   }
   event.fingerprint.content = static_cast<std::uint32_t>(content);
+}
+
+bool Decoder::reads_type(std::uint32_t topic) const {
+  const Name type = json_.type_name();
+  return std::any_of(rules_[topic].begin(), rules_[topic].end(), [&](const Rule& rule) { return rule.event_type == type; });
 }
 
 bool Decoder::apply(const Rule& rule, const Record& record, DecodedEvent& event) {

@@ -46,6 +46,9 @@ class Decoder {
  public:
   // Throws StopError when a time zone is not known on this system.
   Decoder(const ViewDefinition& view, const FingerprintKey& key);
+  // Its rules refer to its own copy of the definition.
+  Decoder(const Decoder&) = delete;
+  Decoder& operator=(const Decoder&) = delete;
 
   // `event` is overwritten; its memory is used again.
   void decode(const Record& record, DecodedEvent& event);
@@ -62,18 +65,19 @@ class Decoder {
     Condition condition;
   };
   struct Rule {
-    std::string event_type;
+    Name event_type;
     std::vector<WhereRule> where;
     std::vector<MemberPath> key;
     std::vector<AmountRule> amounts;
-    const SourceRule* source;  // pointers as written, for messages
+    const SourceRule* source;  // in view_: pointers as written, for messages
   };
 
+  bool reads_type(std::uint32_t topic) const;
   bool apply(const Rule& rule, const Record& record, DecodedEvent& event);
   bool append_key(const Rule& rule, std::size_t column, const Record& record, DecodedEvent& event);
   bool reject(DecodedEvent& event, std::string code, std::string detail) const;
 
-  ViewDefinition view_;
+  const ViewDefinition view_;
   FingerprintKey key_;
   std::vector<std::vector<Rule>> rules_;  // by topic
   std::vector<DayZone> zones_;            // none or one: a view has at most one date column

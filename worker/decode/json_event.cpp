@@ -28,9 +28,9 @@ simdjson::dom::object object_of(element value) { return value.get_object().take_
 simdjson::dom::array array_of(element value) { return value.get_array().take_value(); }
 
 // `object` must be one.
-const element* find_member(const element& object, const MemberName& name, element& storage) {
+const element* find_member(const element& object, const Name& name, element& storage) {
   for (const auto field : object_of(object)) {
-    if (MemberName(field.key) == name) {
+    if (Name(field.key) == name) {
       storage = field.value;
       return &storage;
     }
@@ -40,8 +40,24 @@ const element* find_member(const element& object, const MemberName& name, elemen
 
 }  // namespace
 
-MemberName::MemberName(std::string_view name) : text(name) {
-  std::memcpy(&prefix, name.data(), std::min<std::size_t>(name.size(), 8));
+Name::Name(std::string_view name) : text(name) {
+  const char* const begin = name.data();
+  const std::size_t size = name.size();
+  if (size >= 8) {
+    std::memcpy(&head, begin, 8);
+    std::memcpy(&tail, begin + size - 8, 8);
+  } else if (size >= 4) {
+    std::uint32_t first = 0;
+    std::uint32_t last = 0;
+    std::memcpy(&first, begin, 4);
+    std::memcpy(&last, begin + size - 4, 4);
+    head = first;
+    tail = last;
+  } else if (size > 0) {
+    // The first, the middle and the last byte: all there are.
+    head = static_cast<unsigned char>(begin[0]) | static_cast<unsigned char>(begin[size / 2]) << 8 |
+           static_cast<unsigned char>(begin[size - 1]) << 16;
+  }
 }
 
 MemberPath::MemberPath(const JsonPointer& pointer) {
@@ -105,18 +121,31 @@ std::string MemberValue::describe() const {
   }
 }
 
-std::optional<Rejection> JsonEvent::read(const Record& record) {
+std::optional<Rejection> JsonEvent::read_json(const Record& record) {
   source_ = id_ = type_ = {};
   binary_ = false;
   has_data_ = false;
   top_.clear();
   data_.clear();
+  const std::string_view bytes = *record.value;
+  if (bytes.empty()) return malformed("the record has 0 bytes; expected a JSON object");
+  // simdjson reads beyond the end; its own way out allocates a copy for each document.
+  if (padded_.size() < bytes.size() + simdjson::SIMDJSON_PADDING) padded_.resize(2 * bytes.size() + simdjson::SIMDJSON_PADDING);
+  std::memcpy(padded_.data(), bytes.data(), bytes.size());
+  const simdjson::error_code error = parser_.parse(padded_.data(), bytes.size(), false).get(document_);
+  if (error != simdjson::SUCCESS) {
+    return malformed(std::string("the record is no valid JSON: ") + simdjson::error_message(error));
+  }
+  return check_nested(document_, top_, document_.is_object());
+}
 
+bool JsonEvent::read_body() { return document_.is_object() && !read_structured(); }
+
+std::optional<Rejection> JsonEvent::read_envelope(const Record& record) {
   bool structured = false;
   record.headers(headers_);
   for (const Header& header : headers_) {
-    if (starts_with_ignoring_case(header.name, "content-type")) {
-      if (header.name.size() != 12) continue;
+    if (header.name.size() == 12 && starts_with_ignoring_case(header.name, "content-type")) {
       if (starts_with_ignoring_case(header.value, "application/cloudevents-batch")) {
         return envelope("content-type is " + std::string(header.value) + "; batches of events are not read, one event a record is");
       }
@@ -126,28 +155,15 @@ std::optional<Rejection> JsonEvent::read(const Record& record) {
     }
   }
   if (structured) binary_ = false;
-  if (std::optional<Rejection> rejection = read_json(*record.value)) return rejection;
+  source_ = id_ = type_ = {};
   return binary_ ? read_binary() : read_structured();
-}
-
-std::optional<Rejection> JsonEvent::read_json(std::string_view bytes) {
-  if (bytes.empty()) return malformed("the record has 0 bytes; expected a JSON object");
-  const simdjson::error_code error = parser_.parse(bytes.data(), bytes.size(), true).get(document_);
-  if (error != simdjson::SUCCESS) {
-    return malformed(std::string("the record is no valid JSON: ") + simdjson::error_message(error));
-  }
-  return std::nullopt;
 }
 
 std::optional<Rejection> JsonEvent::read_structured() {
   if (!document_.is_object()) {
-    if (std::optional<Rejection> rejection = check_nested(document_, top_, false)) return rejection;
-    top_.clear();
     return envelope("the record is " + MemberValue(document_).describe() + "; expected a CloudEvent: a JSON object, or ce_* headers");
   }
-  if (std::optional<Rejection> rejection = check_nested(document_, top_, true)) return rejection;
-
-  static const MemberName specversion_name("specversion"), source_name("source"), id_name("id"), type_name("type");
+  static const Name specversion_name("specversion"), source_name("source"), id_name("id"), type_name("type");
   MemberValue specversion, source, id, type;
   for (const Member& member : top_) {
     if (member.name == specversion_name) specversion = MemberValue(member.value);
@@ -161,7 +177,8 @@ std::optional<Rejection> JsonEvent::read_structured() {
 std::optional<Rejection> JsonEvent::read_binary() {
   has_data_ = true;
   data_element_ = document_;
-  if (std::optional<Rejection> rejection = check_nested(document_, data_, document_.is_object())) return rejection;
+  data_.swap(top_);  // the document's members are those of the data
+  top_.clear();
   MemberValue specversion, source, id, type;
   for (const Header& header : headers_) {
     if (header.name.substr(0, 3) != "ce_") continue;
@@ -207,17 +224,20 @@ std::optional<Rejection> JsonEvent::check_nested(element value, Members& members
   }
   if (!value.is_object()) return std::nullopt;
 
-  static const MemberName data_name("data");
+  static const Name data_name("data");
   const bool is_event = keep && &members == &top_;
   members.clear();
+  std::uint64_t filter = 0;  // one bit a name: a bit that is set already makes a closer look necessary
   for (const auto field : object_of(value)) {
-    const MemberName name(field.key);
-    // Few members: each is compared with those before it. Many: below.
-    if (members.size() < 32) {
+    const Name name(field.key);
+    const std::uint64_t bit = std::uint64_t{1} << ((name.head * 0x9E3779B97F4A7C15 ^ name.tail * 0xC2B2AE3D27D4EB4F ^ name.text.size() * 0x9E37) >> 58);
+    // Few members: looked for among those before. Many: below.
+    if ((filter & bit) != 0 && members.size() < 64) {
       for (const Member& before : members) {
         if (before.name == name) return malformed("member \"" + std::string(field.key) + "\" occurs twice in one object");
       }
     }
+    filter |= bit;
     members.push_back({name, field.value});
     if (field.value.is_object() || field.value.is_array()) {
       std::optional<Rejection> rejection;
@@ -234,7 +254,7 @@ std::optional<Rejection> JsonEvent::check_nested(element value, Members& members
       data_element_ = field.value;
     }
   }
-  if (members.size() > 32) {
+  if (members.size() > 64) {
     absl::flat_hash_set<std::string_view> names;
     for (const Member& member : members) {
       if (!names.insert(member.name.text).second) {

@@ -17,15 +17,17 @@
 
 namespace daybook {
 
-// A member's name with its first bytes and length in one word, so that names are compared without memcmp
-// for all but long ones.
-struct MemberName {
-  std::uint64_t prefix = 0;
+// A name with its first and last 8 bytes in words, so that names of up to 16 bytes are compared without memcmp, and
+// longer ones nearly always.
+struct Name {
+  std::uint64_t head = 0;
+  std::uint64_t tail = 0;
   std::string_view text;
 
-  explicit MemberName(std::string_view name);
-  bool operator==(const MemberName& other) const {
-    return prefix == other.prefix && text.size() == other.text.size() && (text.size() <= 8 || text == other.text);
+  explicit Name(std::string_view name);
+  bool operator==(const Name& other) const {
+    return head == other.head && tail == other.tail && text.size() == other.text.size() &&
+           (text.size() <= 16 || text == other.text);
   }
 };
 
@@ -33,7 +35,7 @@ struct MemberName {
 struct MemberPath {
   enum class Root { event, data };  // data: the pointer starts with /data, which is looked up but once an event
   Root root = Root::event;
-  std::vector<MemberName> names;    // below the root
+  std::vector<Name> names;    // below the root
   std::vector<std::string> tokens;  // what `names` refer to
 
   explicit MemberPath(const JsonPointer& pointer);
@@ -67,25 +69,32 @@ class MemberValue {
 
 class JsonEvent {
  public:
-  // Reads the record's value. All views and values stay valid until the next call. The rejection's code is
-  // "malformed" or "envelope". The record must have a value.
-  std::optional<Rejection> read(const Record& record);
+  // Reads the record's value: first as JSON, then as an event. All views and values stay valid until the next call.
+  // The rejections' codes are "malformed" and "envelope". The record must have a value.
+  std::optional<Rejection> read_json(const Record& record);
+  // True when the body by itself is a complete event (specversion, source, id and type are there and right). Then
+  // source(), id(), type() and find() work already; whether it is this record's event or only its data is for the
+  // headers to say.
+  bool read_body();
+  // Asks the headers, as the CloudEvents binding for Kafka says: structured mode by content-type, binary mode by
+  // ce_* headers; with neither, a body with specversion is structured.
+  std::optional<Rejection> read_envelope(const Record& record);
 
   // The required attributes; those that were found, after a rejection.
   std::string_view source() const { return source_; }
   std::string_view id() const { return id_; }
   std::string_view type() const { return type_; }
+  Name type_name() const { return Name(type_); }
 
   MemberValue find(const MemberPath& path) const;
 
  private:
   struct Member {
-    MemberName name;
+    Name name;
     simdjson::dom::element value;
   };
   using Members = std::vector<Member>;
 
-  std::optional<Rejection> read_json(std::string_view bytes);
   std::optional<Rejection> read_structured();
   std::optional<Rejection> read_binary();
   std::optional<Rejection> check_envelope(const MemberValue& specversion, const MemberValue& source, const MemberValue& id,
@@ -93,6 +102,7 @@ class JsonEvent {
   std::optional<Rejection> check_nested(simdjson::dom::element value, Members& scratch, bool top);
 
   simdjson::dom::parser parser_;
+  std::vector<char> padded_;  // the record's bytes with the room behind them that simdjson reads
   simdjson::dom::element document_;
   std::vector<Header> headers_;
   bool binary_ = false;

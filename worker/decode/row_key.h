@@ -16,8 +16,10 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "core/civil_time.h"
+#include "core/definition.h"
 
 namespace daybook {
 
@@ -84,6 +86,20 @@ inline bool append_uuid(std::string& out, std::string_view text) {
 
 inline std::int64_t integer_at(const char* bytes) {
   return static_cast<std::int64_t>(load_big_endian<std::uint64_t>(bytes) ^ (std::uint64_t{1} << 63));
+}
+
+// The size of every key of these columns in bytes; 0 when there is text among them.
+inline std::size_t fixed_size(const std::vector<KeyColumn>& columns) {
+  std::size_t size = 0;
+  for (const KeyColumn& column : columns) {
+    switch (column.type) {
+      case KeyType::uuid: size += 16; break;
+      case KeyType::integer: size += 8; break;
+      case KeyType::date: size += date_key_size; break;
+      case KeyType::text: return 0;
+    }
+  }
+  return size;
 }
 
 // Days since 2000-01-01.

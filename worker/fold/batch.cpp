@@ -1,7 +1,8 @@
 #include "worker/fold/batch.h"
 
+#include <absl/container/flat_hash_set.h>
+
 #include <algorithm>
-#include <numeric>
 
 #include "worker/decode/row_key.h"
 
@@ -17,7 +18,7 @@ std::uint64_t magnitude_of(std::int64_t amount) {
 }  // namespace
 
 Batch::Batch(const ViewDefinition& view)
-    : columns_(view.columns.size()), has_balance_(view.has_balance()), index_(0, Hash{this}, Equal{this}) {
+    : view_(&view), columns_(view.columns.size()), has_balance_(view.has_balance()), rows_(view) {
   for (const ValueColumn& column : view.columns) is_balance_.push_back(column.aggregate == Aggregate::balance);
 }
 
@@ -30,17 +31,6 @@ bool Batch::can_add(const DecodedEvent& event) const {
   return true;
 }
 
-std::uint32_t Batch::row_of(std::string_view key) {
-  const auto found = index_.lazy_emplace(key, [&](const RowIndex::constructor& construct) {
-    const auto row = static_cast<std::uint32_t>(row_keys_.size());
-    row_keys_.push_back({static_cast<std::uint32_t>(key_bytes_.size()), static_cast<std::uint32_t>(key.size())});
-    key_bytes_.append(key);
-    sums_.resize(sums_.size() + columns_, 0);
-    construct(row);
-  });
-  return *found;
-}
-
 void Batch::add(const DecodedEvent& event, Origin origin) {
   const std::string_view keys = event.keys;
   // The contributions of one rule share their key.
@@ -48,14 +38,20 @@ void Batch::add(const DecodedEvent& event, Origin origin) {
   std::uint32_t row_begin = UINT32_MAX;
   for (const Contribution& c : event.contributions) {
     if (c.key_begin != row_begin) {
-      row = row_of(keys.substr(c.key_begin, c.key_size));
+      const std::string_view key = keys.substr(c.key_begin, c.key_size);
+      row = rows_.find_or_add(key, rows_.hash(key));
       row_begin = c.key_begin;
     }
     changes_.push_back({row, c.column, c.amount});
-    apply(changes_.back());
+    rows_.add(row, c.column, c.amount);
     magnitude_ += magnitude_of(c.amount);
   }
-  events_.push_back({event.fingerprint, static_cast<std::uint32_t>(changes_.size()), origin});
+  events_.push_back({event.fingerprint, static_cast<std::uint32_t>(changes_.size()), origin.partition, origin.offset});
+}
+
+void Batch::add(DeadLetter dead_letter) {
+  dead_letter_bytes_ += sizeof dead_letter + (dead_letter.value ? dead_letter.value->size() : 0) + (dead_letter.key ? dead_letter.key->size() : 0);
+  dead_letters_.push_back(std::move(dead_letter));
 }
 
 void Batch::cover(const TopicPartition& partition, const Range& range) {
@@ -63,20 +59,22 @@ void Batch::cover(const TopicPartition& partition, const Range& range) {
   if (!is_new) known->second.to = range.to;
 }
 
-// Replaces what is folded by `events` with `changes`, whose rows are this batch's. From nothing: a row that only
-// departed events touched must not be written.
-void Batch::fold_again(std::vector<Event> events, std::vector<Change> changes) {
-  std::string old_bytes;
-  std::vector<KeyRef> old_keys;
-  old_bytes.swap(key_bytes_);
-  old_keys.swap(row_keys_);
-  index_.clear();
-  sums_.clear();
+// The same keys in the same order, in a table of their own.
+std::unique_ptr<RowTable> Batch::keys_of(const RowTable& rows) const {
+  auto keys = std::make_unique<RowTable>(*view_);
+  for (std::uint32_t row = 0; row < rows.size(); ++row) keys->find_or_add(rows.key(row), keys->hash(rows.key(row)));
+  return keys;
+}
+
+// Replaces what is folded by `events` with `changes`, whose rows are those of `rows_of_changes`. From nothing: a row
+// that only departed events touched must not be written.
+void Batch::fold_again(std::vector<Event> events, std::vector<Change> changes, const RowTable& rows_of_changes) {
+  rows_.clear();
   magnitude_ = 0;
   for (Change& change : changes) {
-    const KeyRef& key = old_keys[change.row];
-    change.row = row_of(std::string_view(old_bytes).substr(key.begin, key.size));
-    apply(change);
+    const std::string_view key = rows_of_changes.key(change.row);
+    change.row = rows_.find_or_add(key, rows_.hash(key));
+    rows_.add(change.row, change.column, change.amount);
     magnitude_ += magnitude_of(change.amount);
   }
   events_ = std::move(events);
@@ -94,12 +92,15 @@ std::size_t Batch::drop(const std::vector<Fingerprint>& identities) {
     if (!dropped.contains({event.fingerprint.identity_high, event.fingerprint.identity_low})) {
       kept_changes.insert(kept_changes.end(), changes_.begin() + static_cast<std::ptrdiff_t>(begin),
                           changes_.begin() + event.changes_end);
-      kept_events.push_back({event.fingerprint, static_cast<std::uint32_t>(kept_changes.size()), event.origin});
+      kept_events.push_back({event.fingerprint, static_cast<std::uint32_t>(kept_changes.size()), event.partition, event.offset});
     }
     begin = event.changes_end;
   }
   const std::size_t count = events_.size() - kept_events.size();
-  if (count > 0) fold_again(std::move(kept_events), std::move(kept_changes));
+  if (count > 0) {
+    const std::unique_ptr<RowTable> before = keys_of(rows_);
+    fold_again(std::move(kept_events), std::move(kept_changes), *before);
+  }
   return count;
 }
 
@@ -110,7 +111,7 @@ void Batch::take_front(Batch& whole, std::size_t count) {
 
   // A partition is cut before its first event that stays.
   std::map<std::uint32_t, std::int64_t> cuts;
-  for (auto event = first_kept; event != whole.events_.end(); ++event) cuts.try_emplace(event->origin.partition, event->origin.offset);
+  for (auto event = first_kept; event != whole.events_.end(); ++event) cuts.try_emplace(event->partition, event->offset);
   for (auto range = whole.ranges_.begin(); range != whole.ranges_.end();) {
     const auto cut = cuts.find(range->second.partition);
     const std::int64_t at = cut == cuts.end() ? range->second.to : cut->second;
@@ -129,14 +130,13 @@ void Batch::take_front(Batch& whole, std::size_t count) {
 
   std::vector<Event> events(whole.events_.begin(), first_kept);
   std::vector<Change> changes(whole.changes_.begin(), whole.changes_.begin() + static_cast<std::ptrdiff_t>(first_changes));
-  key_bytes_ = whole.key_bytes_;
-  row_keys_ = whole.row_keys_;
-  fold_again(std::move(events), std::move(changes));
+  fold_again(std::move(events), std::move(changes), whole.rows_);
 
   events.assign(first_kept, whole.events_.end());
   for (Event& event : events) event.changes_end -= static_cast<std::uint32_t>(first_changes);
   changes.assign(whole.changes_.begin() + static_cast<std::ptrdiff_t>(first_changes), whole.changes_.end());
-  whole.fold_again(std::move(events), std::move(changes));
+  const std::unique_ptr<RowTable> before = whole.keys_of(whole.rows_);
+  whole.fold_again(std::move(events), std::move(changes), *before);
 }
 
 std::vector<Fingerprint> Batch::fingerprints() const {
@@ -152,25 +152,25 @@ RowChanges Batch::row_changes() const {
     std::uint64_t prefix;
     std::uint32_t row;
   };
-  std::vector<Sortable> order(row_keys_.size());
+  std::vector<Sortable> order(rows_.size());
   for (std::uint32_t row = 0; row < order.size(); ++row) {
-    const std::string_view key = key_of(row);
+    const std::string_view key = rows_.key(row);
     char first[8] = {0};
     key.copy(first, sizeof first);
     order[row] = {row_key::load_big_endian<std::uint64_t>(first), row};
   }
   std::sort(order.begin(), order.end(), [this](const Sortable& a, const Sortable& b) {
-    return a.prefix != b.prefix ? a.prefix < b.prefix : key_of(a.row) < key_of(b.row);
+    return a.prefix != b.prefix ? a.prefix < b.prefix : rows_.key(a.row) < rows_.key(b.row);
   });
 
   RowChanges rows;
   rows.keys.reserve(order.size());
   rows.changes.assign(columns_, {});
   rows.levels.assign(columns_, {});
-  for (const Sortable& s : order) rows.keys.push_back(key_of(s.row));
+  for (const Sortable& s : order) rows.keys.push_back(rows_.key(s.row));
   for (std::size_t column = 0; column < columns_; ++column) {
     rows.changes[column].reserve(order.size());
-    for (const Sortable& s : order) rows.changes[column].push_back(sums_[s.row * columns_ + column]);
+    for (const Sortable& s : order) rows.changes[column].push_back(rows_.sum(s.row, column));
   }
   if (!has_balance_) return rows;
 
@@ -197,12 +197,7 @@ RowChanges Batch::row_changes() const {
 }
 
 std::size_t Batch::memory_bytes() const {
-  std::size_t bytes = events_.size() * sizeof(Event) + changes_.size() * sizeof(Change) + key_bytes_.size() +
-                      sums_.size() * sizeof(std::int64_t) + row_keys_.size() * (sizeof(KeyRef) + 2 * sizeof(std::uint32_t));
-  for (const DeadLetter& letter : dead_letters_) {
-    bytes += sizeof letter + (letter.value ? letter.value->size() : 0) + (letter.key ? letter.key->size() : 0);
-  }
-  return bytes;
+  return events_.size() * sizeof(Event) + changes_.size() * sizeof(Change) + rows_.memory_bytes() + dead_letter_bytes_;
 }
 
 void Batch::clear() {
@@ -210,11 +205,9 @@ void Batch::clear() {
   events_.clear();
   changes_.clear();
   dead_letters_.clear();
-  key_bytes_.clear();
-  row_keys_.clear();
-  sums_.clear();
-  index_.clear();
+  rows_.clear();
   magnitude_ = 0;
+  dead_letter_bytes_ = 0;
 }
 
 }  // namespace daybook

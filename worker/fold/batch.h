@@ -2,11 +2,9 @@
 // it knows no driver, no clock and no thread.
 #pragma once
 
-#include <absl/container/flat_hash_set.h>
-#include <absl/hash/hash.h>
-
 #include <cstdint>
 #include <map>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -16,6 +14,7 @@
 #include "core/position.h"
 #include "worker/decode/decoder.h"
 #include "worker/decode/fingerprint.h"
+#include "worker/fold/row_table.h"
 
 namespace daybook {
 
@@ -50,6 +49,7 @@ struct RowChanges {
 
 class Batch {
  public:
+  // `view` must outlive the batch.
   explicit Batch(const ViewDefinition& view);
 
   struct Range {
@@ -65,7 +65,7 @@ class Batch {
   };
   // Adds a contributing event. Its fingerprint must be fresh, and can_add() true.
   void add(const DecodedEvent& event, Origin origin);
-  void add(DeadLetter dead_letter) { dead_letters_.push_back(std::move(dead_letter)); }
+  void add(DeadLetter dead_letter);
   // The batch holds all records of `partition` from `from` to just before `to`; called again, `to` grows.
   void cover(const TopicPartition& partition, const Range& range);
 
@@ -79,8 +79,15 @@ class Batch {
 
   bool empty() const { return ranges_.empty(); }
   std::size_t events() const { return events_.size(); }
-  Origin first_event() const { return events_.front().origin; }
-  std::size_t rows() const { return row_keys_.size(); }
+  Origin first_event() const { return {events_.front().partition, events_.front().offset}; }
+  std::size_t rows() const { return rows_.size(); }
+  // Bring what add() will look up for this event into the cache, in two steps with other work between them.
+  void prefetch_slot(const DecodedEvent& event) const {
+    if (!event.contributions.empty()) rows_.prefetch_slot(rows_.hash(first_key(event)));
+  }
+  void prefetch_row(const DecodedEvent& event) const {
+    if (!event.contributions.empty()) rows_.prefetch_row(rows_.hash(first_key(event)));
+  }
   // False when the batch must be committed first: the sum of all amounts' magnitudes stays below 2^62 (or is that
   // of a single event), so that no sum within a batch can overflow.
   bool can_add(const DecodedEvent& event) const;
@@ -99,8 +106,10 @@ class Batch {
   struct Event {
     Fingerprint fingerprint;
     std::uint32_t changes_end;  // its changes: from the former event's end up to here
-    Origin origin;
+    std::uint32_t partition;    // its origin
+    std::int64_t offset;
   };
+  static_assert(sizeof(Event) == 32);
   // Contributions are kept beside the folded rows, 16 bytes each: an event can be taken out again without
   // reading it from the log.
   struct Change {
@@ -108,33 +117,13 @@ class Batch {
     std::uint32_t column;
     std::int64_t amount;
   };
-  struct KeyRef {
-    std::uint32_t begin;
-    std::uint32_t size;
-  };
-
-  std::string_view key_of(std::uint32_t row) const {
-    return std::string_view(key_bytes_).substr(row_keys_[row].begin, row_keys_[row].size);
+  static std::string_view first_key(const DecodedEvent& event) {
+    return std::string_view(event.keys).substr(event.contributions.front().key_begin, event.contributions.front().key_size);
   }
-  std::uint32_t row_of(std::string_view key);
-  void fold_again(std::vector<Event> events, std::vector<Change> changes);
-  void apply(const Change& change) { sums_[change.row * columns_ + change.column] += change.amount; }
+  std::unique_ptr<RowTable> keys_of(const RowTable& rows) const;
+  void fold_again(std::vector<Event> events, std::vector<Change> changes, const RowTable& rows_of_changes);
 
-  struct Hash {
-    using is_transparent = void;
-    const Batch* batch;
-    std::size_t operator()(std::string_view key) const { return absl::Hash<std::string_view>()(key); }
-    std::size_t operator()(std::uint32_t row) const { return (*this)(batch->key_of(row)); }
-  };
-  struct Equal {
-    using is_transparent = void;
-    const Batch* batch;
-    bool operator()(std::uint32_t a, std::uint32_t b) const { return a == b; }
-    bool operator()(std::uint32_t row, std::string_view key) const { return batch->key_of(row) == key; }
-    bool operator()(std::string_view key, std::uint32_t row) const { return batch->key_of(row) == key; }
-  };
-  using RowIndex = absl::flat_hash_set<std::uint32_t, Hash, Equal>;
-
+  const ViewDefinition* view_;  // outlives this
   std::size_t columns_;
   std::vector<bool> is_balance_;
   bool has_balance_;
@@ -142,16 +131,9 @@ class Batch {
   std::vector<Event> events_;
   std::vector<Change> changes_;
   std::vector<DeadLetter> dead_letters_;
-  std::string key_bytes_;
-  std::vector<KeyRef> row_keys_;
-  std::vector<std::int64_t> sums_;  // [row * columns_ + column]
-  RowIndex index_;
+  RowTable rows_;
   std::uint64_t magnitude_ = 0;
-
- public:
-  // The index refers to this object.
-  Batch(const Batch&) = delete;
-  Batch& operator=(const Batch&) = delete;
+  std::size_t dead_letter_bytes_ = 0;
 };
 
 }  // namespace daybook

@@ -169,6 +169,13 @@ std::int64_t KafkaSource::first_offset(const TopicPartition& partition) {
   return kafka::watermarks(client_.get(), partition, ask_timeout).low;
 }
 
+std::int64_t KafkaSource::known_end(const TopicPartition& partition) {
+  std::int64_t low = RD_KAFKA_OFFSET_INVALID;
+  std::int64_t high = RD_KAFKA_OFFSET_INVALID;
+  rd_kafka_get_watermark_offsets(client_.get(), partition.topic.c_str(), partition.partition, &low, &high);
+  return high >= 0 ? high : -1;
+}
+
 void KafkaSource::mirror(const Positions& positions) {
   rd_kafka_commit(client_.get(), kafka::to_list(positions).get(), /*async=*/1);
 }

@@ -31,6 +31,7 @@ class KafkaSource : public Source, private HeaderReader {
   void start(const Positions& positions) override;
   void stop() override;
   std::int64_t first_offset(const TopicPartition& partition) override;
+  std::int64_t known_end(const TopicPartition& partition) override;
   void mirror(const Positions& positions) override;
   void wake() override;
 
