@@ -18,7 +18,7 @@ std::string with_settings(const std::string& uri, const std::vector<std::pair<st
       full += (has_query ? "&" : "?") + name + "=" + value;
       has_query = true;
     } else {
-      full += (full.empty() ? "" : " ") + name + "=" + value;
+      full += (full.empty() ? "" : " ") + name + "='" + value + "'";  // names of sessions have spaces
     }
   }
   return full;

@@ -68,12 +68,6 @@ Judgement Recomputation::judge(const LogRecord& record) const {
     judgement.tombstone = true;
     return judgement;
   }
-  for (const auto& [name, value] : record.headers) {
-    if (name == "daybook-redrive" && value != definition_.name) {
-      judgement.outcome = Outcome::other_view;
-      return judgement;
-    }
-  }
   const auto reject = [&judgement](Rejection rejection) {
     judgement.outcome = Outcome::invalid;
     judgement.changes.clear();
@@ -84,6 +78,11 @@ Judgement Recomputation::judge(const LogRecord& record) const {
   std::variant<json, Rejection> read = read_event(record);
   if (auto* rejection = std::get_if<Rejection>(&read)) return reject(std::move(*rejection));
   const json& event = std::get<json>(read);
+  const auto redrive = event.find("daybookredrive");
+  if (redrive != event.end() && redrive->is_string() && *redrive != definition_.name) {
+    judgement.outcome = Outcome::other_view;
+    return judgement;
+  }
   const std::string& type = event["type"].get_ref<const std::string&>();
 
   for (const SourceRule& rule : definition_.sources) {

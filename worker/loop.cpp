@@ -106,7 +106,7 @@ void Loop::settle(const CommitOutcome& outcome) {
     on_applied(*applied);
   } else if (const auto* elsewhere = std::get_if<CommittedElsewhere>(&outcome)) {
     // Copies of these events came through other workers' partitions and were committed first. They stay in the set.
-    counters_.duplicates += flying_->drop(elsewhere->identities);
+    flying_tally_.duplicates += flying_->drop(elsewhere->identities);
     start_commit();
   } else if (std::holds_alternative<Behind>(outcome)) {
     try {
@@ -138,6 +138,10 @@ void Loop::on_applied(const Applied& applied) {
   ++counters_.commits;
   counters_.applied_events += flying_->events();
   counters_.dead_letters += flying_->dead_letters().size();
+  counters_.duplicates += flying_tally_.duplicates;
+  counters_.ids_reused += flying_tally_.ids_reused;
+  counters_.passed_over += flying_tally_.passed_over;
+  flying_tally_ = {};
   failures_ = 0;
   if (applied.head.seq != known_.seq + 1) others_until_ = clock_.now() + others_interval;
   known_ = applied.head;
@@ -194,8 +198,9 @@ void Loop::merge(const std::vector<Fingerprint>& others) {
     known_already.push_back(fingerprint);
   }
   if (known_already.empty()) return;
-  counters_.duplicates += flying_->drop(known_already) + open_->drop(known_already);
-  for (const auto& suspect : suspects_) counters_.duplicates += suspect->drop(known_already);
+  flying_tally_.duplicates += flying_->drop(known_already);
+  for (const auto& suspect : suspects_) flying_tally_.duplicates += suspect->drop(known_already);
+  open_tally_.duplicates += open_->drop(known_already);
 }
 
 // ---- assignment and recovery ----
@@ -224,6 +229,7 @@ void Loop::restart_from_store(const std::string& why, std::chrono::milliseconds 
   for (const auto& suspect : suspects_) forget(*suspect);
   suspects_.clear();
   forget(*open_);
+  flying_tally_ = open_tally_ = {};
   open_moved_ = false;
   open_is_full_ = false;
   partitions_.clear();
@@ -378,18 +384,17 @@ bool Loop::fold_one(const Record& record, const DecodedEvent& event) {
       case SeenSet::Inserted::fresh:
         open_->add(event, {static_cast<std::uint32_t>(partition - partitions_.data()), record.offset});
         break;
-      case SeenSet::Inserted::duplicate: ++counters_.duplicates; break;
+      case SeenSet::Inserted::duplicate: ++open_tally_.duplicates; break;
       case SeenSet::Inserted::other_content:
-        ++counters_.duplicates;
-        ++counters_.ids_reused;
+        ++open_tally_.duplicates;
+        ++open_tally_.ids_reused;
         break;
     }
   } else if (event.outcome == Outcome::rejected) {
     add_dead_letter(record, event.rejection, event);
   } else {
-    ++counters_.passed_over;
+    ++open_tally_.passed_over;
   }
-  ++counters_.records;
   partition->folded = record.offset + 1;
   partition->at_end = false;
   note_movement();
@@ -440,6 +445,7 @@ void Loop::submit() {
     partition.open_from = partition.folded;
   }
   std::swap(open_, flying_);
+  flying_tally_ = std::exchange(open_tally_, {});
   open_moved_ = false;
   open_is_full_ = false;
   start_commit();

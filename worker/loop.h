@@ -27,9 +27,9 @@
 
 namespace daybook {
 
-// What happened since the start; for log lines and tests.
+// What happened since the start; for log lines and tests. What was folded but then read again counts once, when it is
+// committed.
 struct Counters {
-  std::uint64_t records = 0;
   std::uint64_t applied_events = 0;
   std::uint64_t duplicates = 0;
   std::uint64_t ids_reused = 0;  // duplicates whose content differs
@@ -54,6 +54,8 @@ class Loop {
 
   // All assigned partitions were read to their end, and all of it is committed.
   bool caught_up() const;
+  // Partitions are assigned, taken and being read.
+  bool reading() const { return synchronized_ && !partitions_.empty(); }
 
   const Counters& counters() const { return counters_; }
   const SeenSet& seen() const { return seen_; }
@@ -68,6 +70,13 @@ class Loop {
     std::int64_t open_from = 0;  // where the open batch begins
     std::int64_t folded = 0;     // the next offset to fold
     bool at_end = false;         // the log had nothing behind `folded` when it was last read
+  };
+
+  // Of one batch.
+  struct Tally {
+    std::uint64_t duplicates = 0;
+    std::uint64_t ids_reused = 0;
+    std::uint64_t passed_over = 0;
   };
 
   void settle(const CommitOutcome& outcome);
@@ -122,6 +131,7 @@ class Loop {
   std::string last_trouble_;
   std::vector<Time> fenced_at_;
 
+  Tally open_tally_, flying_tally_;
   std::unique_ptr<Batch> open_;
   std::unique_ptr<Batch> flying_;  // being committed
   Time opened_at_{};               // first movement of the open batch

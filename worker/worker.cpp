@@ -47,15 +47,16 @@ sql::Generation find_generation(const WorkerSettings& settings, const ViewDefini
 }
 
 // Tries again while the database is away: forever, or for the patience of `once`.
-sql::Generation wait_for_generation(const WorkerSettings& settings, const ViewDefinition& view, const std::atomic<bool>& stop) {
+// Nothing when it is told to stop meanwhile.
+std::optional<sql::Generation> wait_for_generation(const WorkerSettings& settings, const ViewDefinition& view,
+                                                   const std::atomic<bool>& stop) {
   const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(settings.patience_seconds);
   std::string last;
   auto delay = 100ms;
-  for (;;) {
+  while (!stop) {
     try {
       return find_generation(settings, view);
     } catch (const RetryError& error) {
-      if (stop) throw;
       if (settings.once && std::chrono::steady_clock::now() >= deadline) throw;
       if (last != error.what()) spdlog::warn("{}: {}; trying again", view.name, error.what());
       last = error.what();
@@ -63,6 +64,7 @@ sql::Generation wait_for_generation(const WorkerSettings& settings, const ViewDe
     for (auto waited = 0ms; waited < delay && !stop; waited += 50ms) std::this_thread::sleep_for(50ms);
     delay = std::min<std::chrono::milliseconds>(delay * 2, 5s);
   }
+  return std::nullopt;
 }
 
 FingerprintKey key_of(const sql::Generation& generation) {
@@ -73,7 +75,9 @@ FingerprintKey key_of(const sql::Generation& generation) {
 }
 
 void run_view(const WorkerSettings& settings, const ViewDefinition& view, const std::atomic<bool>& stop) {
-  const sql::Generation generation = wait_for_generation(settings, view, stop);
+  const std::optional<sql::Generation> found = wait_for_generation(settings, view, stop);
+  if (!found) return;
+  const sql::Generation& generation = *found;
   SteadyClock clock;
   PgStore store(settings.database, view, generation, owner_name());
   KafkaSource source({settings.brokers, group_of(view), view.topics(), settings.properties});
@@ -87,7 +91,7 @@ void run_view(const WorkerSettings& settings, const ViewDefinition& view, const 
     loop.step();
     if (settings.once) {
       if (loop.caught_up()) break;
-      if (loop.counters().records == 0 && clock.now() >= deadline) {
+      if (!loop.reading() && clock.now() >= deadline) {
         throw RetryError(view.name + ": nothing could be read within " + std::to_string(settings.patience_seconds) +
                          " s: broker " + settings.brokers + " or the database does not answer, or other members hold all partitions");
       }

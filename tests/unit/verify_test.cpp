@@ -185,10 +185,12 @@ TEST_CASE("verify: dead letters are left out and judged") {
 TEST_CASE("verify: redriven records count for the view that they name") {
   Recomputation recomputation{summary()};
   Log log(recomputation);
-  const std::string body = stock("a", "2026-11-23T00:00:00Z", 1).dump();
-  CHECK(log.add(body, 0, {{"daybook-redrive", "other"}}) == Outcome::other_view);
+  nlohmann::json event = stock("a", "2026-11-23T00:00:00Z", 1);
+  event["daybookredrive"] = "other";
+  CHECK(log.add(event.dump()) == Outcome::other_view);
   CHECK(recomputation.rows().empty());
-  CHECK(log.add(body, 0, {{"daybook-redrive", "v"}}) == Outcome::contributes);
+  event["daybookredrive"] = "v";
+  CHECK(log.add(event.dump()) == Outcome::contributes);
   CHECK(recomputation.rows().size() == 1);
 }
 

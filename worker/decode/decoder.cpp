@@ -74,6 +74,10 @@ void Decoder::decode(const Record& record, DecodedEvent& event) {
     reject(event, std::move(rejection->code), std::move(rejection->detail));
     return;
   }
+  if (!json_.redrive().empty() && json_.redrive() != view_.name) {
+    event.outcome = Outcome::other_view;
+    return;
+  }
   event.outcome = Outcome::undeclared_type;
   const Name type = json_.type_name();
   for (const Rule& rule : rules_[record.topic]) {
@@ -114,7 +118,7 @@ bool Decoder::apply(const Rule& rule, const Record& record, DecodedEvent& event)
       const MemberValue value = json_.find(rule_amount.path.front());
       const std::optional<std::int64_t> integer = value.as_integer();
       // The smallest 64-bit integer has no opposite.
-      if (!integer || *integer == std::numeric_limits<std::int64_t>::min()) {
+      if (!integer || (rule_amount.sign < 0 && *integer == std::numeric_limits<std::int64_t>::min())) {
         return reject(event, "member", "member " + std::get<JsonPointer>(rule.source->amounts[i].value).text + " is " +
                                            value.describe() + "; expected an integer of at most 64 bits");
       }

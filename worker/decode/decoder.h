@@ -28,6 +28,7 @@ enum class Outcome {
   contributes,      // fingerprint, keys and contributions are set
   tombstone,        // no value: nothing to apply
   undeclared_type,  // no rule of this view and topic reads events of this type
+  other_view,       // a dead letter that was published again for another view
   not_selected,     // every rule that reads this type has a `where` that does not hold
   rejected,         // rejection is set; source, id and type as far as they were read
 };

@@ -122,7 +122,7 @@ std::string MemberValue::describe() const {
 }
 
 std::optional<Rejection> JsonEvent::read_json(const Record& record) {
-  source_ = id_ = type_ = {};
+  source_ = id_ = type_ = redrive_ = {};
   binary_ = false;
   has_data_ = false;
   top_.clear();
@@ -155,7 +155,7 @@ std::optional<Rejection> JsonEvent::read_envelope(const Record& record) {
     }
   }
   if (structured) binary_ = false;
-  source_ = id_ = type_ = {};
+  source_ = id_ = type_ = redrive_ = {};
   return binary_ ? read_binary() : read_structured();
 }
 
@@ -163,15 +163,16 @@ std::optional<Rejection> JsonEvent::read_structured() {
   if (!document_.is_object()) {
     return envelope("the record is " + MemberValue(document_).describe() + "; expected a CloudEvent: a JSON object, or ce_* headers");
   }
-  static const Name specversion_name("specversion"), source_name("source"), id_name("id"), type_name("type");
-  MemberValue specversion, source, id, type;
+  static const Name specversion("specversion"), source("source"), id("id"), type("type"), redrive("daybookredrive");
+  Attributes attributes;
   for (const Member& member : top_) {
-    if (member.name == specversion_name) specversion = MemberValue(member.value);
-    if (member.name == source_name) source = MemberValue(member.value);
-    if (member.name == id_name) id = MemberValue(member.value);
-    if (member.name == type_name) type = MemberValue(member.value);
+    if (member.name == specversion) attributes.specversion = MemberValue(member.value);
+    if (member.name == source) attributes.source = MemberValue(member.value);
+    if (member.name == id) attributes.id = MemberValue(member.value);
+    if (member.name == type) attributes.type = MemberValue(member.value);
+    if (member.name == redrive) attributes.redrive = MemberValue(member.value);
   }
-  return check_envelope(specversion, source, id, type);
+  return check_envelope(attributes);
 }
 
 std::optional<Rejection> JsonEvent::read_binary() {
@@ -179,30 +180,31 @@ std::optional<Rejection> JsonEvent::read_binary() {
   data_element_ = document_;
   data_.swap(top_);  // the document's members are those of the data
   top_.clear();
-  MemberValue specversion, source, id, type;
+  Attributes attributes;
   for (const Header& header : headers_) {
     if (header.name.substr(0, 3) != "ce_") continue;
     if (!simdjson::validate_utf8(header.value.data(), header.value.size())) {
       return envelope("header " + std::string(header.name) + " is not UTF-8");
     }
     const std::string_view name = header.name.substr(3);
-    if (name == "specversion") specversion = MemberValue(header.value);
-    if (name == "source") source = MemberValue(header.value);
-    if (name == "id") id = MemberValue(header.value);
-    if (name == "type") type = MemberValue(header.value);
+    if (name == "specversion") attributes.specversion = MemberValue(header.value);
+    if (name == "source") attributes.source = MemberValue(header.value);
+    if (name == "id") attributes.id = MemberValue(header.value);
+    if (name == "type") attributes.type = MemberValue(header.value);
+    if (name == "daybookredrive") attributes.redrive = MemberValue(header.value);
   }
-  return check_envelope(specversion, source, id, type);
+  return check_envelope(attributes);
 }
 
-std::optional<Rejection> JsonEvent::check_envelope(const MemberValue& specversion, const MemberValue& source,
-                                                   const MemberValue& id, const MemberValue& type) {
-  source_ = source.as_string().value_or(std::string_view());
-  id_ = id.as_string().value_or(std::string_view());
-  type_ = type.as_string().value_or(std::string_view());
-  if (specversion.as_string() != "1.0") {
-    return envelope("attribute specversion is " + specversion.describe() + "; expected \"1.0\"");
+std::optional<Rejection> JsonEvent::check_envelope(const Attributes& attributes) {
+  source_ = attributes.source.as_string().value_or(std::string_view());
+  id_ = attributes.id.as_string().value_or(std::string_view());
+  type_ = attributes.type.as_string().value_or(std::string_view());
+  redrive_ = attributes.redrive.as_string().value_or(std::string_view());
+  if (attributes.specversion.as_string() != "1.0") {
+    return envelope("attribute specversion is " + attributes.specversion.describe() + "; expected \"1.0\"");
   }
-  for (const auto& [name, value] : {std::pair{"source", &source}, {"id", &id}, {"type", &type}}) {
+  for (const auto& [name, value] : {std::pair{"source", &attributes.source}, {"id", &attributes.id}, {"type", &attributes.type}}) {
     if (value->as_string().value_or(std::string_view()).empty()) {
       return envelope(std::string("attribute ") + name + " is " + value->describe() + "; expected a string that is not empty");
     }
@@ -284,10 +286,12 @@ MemberValue JsonEvent::find(const MemberPath& path) const {
     if (path.names.empty()) return binary_ ? MemberValue() : MemberValue(document_);
     if (binary_) {
       if (path.names.size() != 1) return {};
+      // The last one of a name counts, as for the required attributes.
+      MemberValue found;
       for (const Header& header : headers_) {
-        if (header.name.substr(0, 3) == "ce_" && header.name.substr(3) == path.names[0].text) return MemberValue(header.value);
+        if (header.name.substr(0, 3) == "ce_" && header.name.substr(3) == path.names[0].text) found = MemberValue(header.value);
       }
-      return {};
+      return found;
     }
     const auto found = std::find_if(top_.begin(), top_.end(), [&](const Member& m) { return m.name == path.names[0]; });
     if (found == top_.end()) return {};

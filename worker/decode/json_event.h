@@ -85,6 +85,8 @@ class JsonEvent {
   std::string_view id() const { return id_; }
   std::string_view type() const { return type_; }
   Name type_name() const { return Name(type_); }
+  // The extension attribute `daybookredrive`: the only view that this copy of a dead letter is for. Mostly empty.
+  std::string_view redrive() const { return redrive_; }
 
   MemberValue find(const MemberPath& path) const;
 
@@ -97,8 +99,10 @@ class JsonEvent {
 
   std::optional<Rejection> read_structured();
   std::optional<Rejection> read_binary();
-  std::optional<Rejection> check_envelope(const MemberValue& specversion, const MemberValue& source, const MemberValue& id,
-                                          const MemberValue& type);
+  struct Attributes {
+    MemberValue specversion, source, id, type, redrive;
+  };
+  std::optional<Rejection> check_envelope(const Attributes& attributes);
   std::optional<Rejection> check_nested(simdjson::dom::element value, Members& scratch, bool top);
 
   simdjson::dom::parser parser_;
@@ -110,7 +114,7 @@ class JsonEvent {
   Members data_;  // of the member `data`, or of the document in binary mode; empty when that is no object
   simdjson::dom::element data_element_;
   bool has_data_ = false;
-  std::string_view source_, id_, type_;
+  std::string_view source_, id_, type_, redrive_;
 };
 
 }  // namespace daybook

@@ -106,9 +106,25 @@ Polled KafkaSource::poll(std::chrono::milliseconds timeout) {
     return polled;
   }
   for (std::size_t i = 0; i < message_count_; ++i) take_message(messages_[i]);
+  keep_fetching();
   polled.records = records_;
   polled.ends = ends_;
   return polled;
+}
+
+// librdkafka before 2.2 stops fetching when its queue is full and looks again only when something wakes its broker
+// thread, or after a second: a worker that is faster would idle for most of it. Asking the leaders for the ends of the
+// partitions wakes those threads; it takes about a millisecond, once for each half queue.
+void KafkaSource::keep_fetching() {
+  static const bool needed = rd_kafka_version() < 0x02020000;
+  if (!needed) return;
+  const std::size_t queued = rd_kafka_queue_length(queue_.get());
+  queued_peak_ = std::max(queued_peak_, queued);
+  if (queued_peak_ < 4 * messages_per_poll || queued > queued_peak_ / 2 || reading_.empty()) return;
+  queued_peak_ = 0;
+  const kafka::PartitionList ends = kafka::to_list(reading_);
+  for (int i = 0; i < ends->cnt; ++i) ends->elems[i].offset = RD_KAFKA_OFFSET_END;
+  rd_kafka_offsets_for_times(client_.get(), ends.get(), 100);  // what it answers does not matter
 }
 
 void KafkaSource::take_message(rd_kafka_message_t* message) {
@@ -158,12 +174,16 @@ void KafkaSource::fail_or_log(const rd_kafka_message_t& message) const {
 
 void KafkaSource::start(const Positions& positions) {
   last_topic_ = nullptr;
+  reading_ = positions;
   // Replaces the former assignment as a whole: what was fetched under it is outdated and never delivered.
   const rd_kafka_resp_err_t error = rd_kafka_assign(client_.get(), kafka::to_list(positions).get());
   if (error != RD_KAFKA_RESP_ERR_NO_ERROR) throw RetryError(std::string("kafka: can't start reading: ") + rd_kafka_err2str(error));
 }
 
-void KafkaSource::stop() { rd_kafka_assign(client_.get(), nullptr); }
+void KafkaSource::stop() {
+  reading_.clear();
+  rd_kafka_assign(client_.get(), nullptr);
+}
 
 std::int64_t KafkaSource::first_offset(const TopicPartition& partition) {
   return kafka::watermarks(client_.get(), partition, ask_timeout).low;

@@ -40,6 +40,7 @@ class KafkaSource : public Source, private HeaderReader {
   void read(const void* native, std::vector<Header>& out) const override;
   void release_messages();
   void take_message(rd_kafka_message_t* message);
+  void keep_fetching();
   void fail_or_log(const rd_kafka_message_t& message) const;
 
   std::vector<std::string> topics_;
@@ -51,6 +52,8 @@ class KafkaSource : public Source, private HeaderReader {
   std::vector<std::pair<TopicPartition, std::int64_t>> ends_;
   const rd_kafka_topic_t* last_topic_ = nullptr;  // messages come in runs of one topic
   std::uint32_t last_topic_index_ = 0;
+  Positions reading_;            // what start() was last given: the partitions being read
+  std::size_t queued_peak_ = 0;  // since keep_fetching() last asked
   bool revoked_ = false;
   std::optional<std::vector<TopicPartition>> assigned_;
   bool closing_ = false;

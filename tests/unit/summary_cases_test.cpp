@@ -1,0 +1,104 @@
+// Cases as data (tests/cases/summary): given these events, then exactly these rows and dead letters. Each case runs as
+// it is, with every event repeated, in several orders between partitions, in batches of one event and of a few, and
+// with rebalances; and each time the rows equal verify's independent recomputation.
+#include <doctest/doctest.h>
+
+#include "tests/support/case_file.h"
+#include "tests/support/memory_store.h"
+#include "tests/support/run_loop.h"
+#include "verify/recompute.h"
+
+using namespace daybook;
+using namespace daybook::test;
+
+namespace {
+
+Rows recomputed(const ViewDefinition& view, const Log& log, const std::vector<DeadLetter>& letters) {
+  verify::Recomputation recomputation(view);
+  for (const auto& [partition, records] : log) {
+    recomputation.expect(partition, 0, records.empty() ? 0 : records.rbegin()->first + 1);
+  }
+  for (const DeadLetter& letter : letters) recomputation.expect(verify::DeadLetter{letter.partition, letter.offset, letter.rejection.code});
+  for (const auto& [partition, records] : log) {
+    for (const auto& [offset, record] : records) {
+      verify::LogRecord out;
+      out.topic = partition.topic;
+      out.partition = partition.partition;
+      out.offset = offset;
+      out.timestamp_ms = record.timestamp_ms;
+      for (const auto& [name, value] : record.headers) out.headers.emplace_back(name, value);
+      if (record.value) out.value = *record.value;
+      recomputation.add(out);
+    }
+  }
+  for (const verify::DeadLetterDifference& difference : recomputation.dead_letter_differences()) {
+    FAIL_CHECK("dead letters differ from verify's judgement at ", difference.partition.partition, "@", difference.offset, ": ",
+               difference.code, " ", difference.detail);
+  }
+  Rows rows;
+  for (const auto& [key, values] : recomputation.rows()) rows[key] = values;
+  return rows;
+}
+
+std::string text_of(const Rows& rows) {
+  std::string text;
+  for (const auto& [key, values] : rows) {
+    for (const std::string& column : key) text += column + "|";
+    for (const std::int64_t value : values) text += " " + std::to_string(value);
+    text += "\n";
+  }
+  return text;
+}
+
+void check(const CaseFile& test, const Log& log, const RunOptions& options, bool exact_letters) {
+  MemoryStore store(test.view);
+  run_loop(test.view, log, store, options);
+  CHECK(text_of(store.rows()) == text_of(test.rows));
+  CHECK(text_of(store.rows()) == text_of(recomputed(test.view, log, store.dead_letters)));
+  for (const auto& [partition, records] : log) {
+    CHECK(store.positions().at(partition) == (records.empty() ? 0 : records.rbegin()->first + 1));
+  }
+  if (!exact_letters) return;
+  CHECK(store.dead_letters.size() == test.dead_letters.size());
+  for (const ExpectedDeadLetter& expected : test.dead_letters) {
+    bool found = false;
+    for (const DeadLetter& letter : store.dead_letters) {
+      if (letter.partition != expected.partition || letter.offset != expected.offset) continue;
+      found = true;
+      CHECK(letter.rejection.code == expected.code);
+      CHECK_MESSAGE(letter.rejection.detail.find(expected.detail_part) != std::string::npos, letter.rejection.detail);
+      CHECK(letter.value == log.at(expected.partition).at(expected.offset).value);
+    }
+    CHECK_MESSAGE(found, "no dead letter at ", expected.partition.partition, "@", expected.offset);
+  }
+}
+
+}  // namespace
+
+TEST_CASE("summary cases") {
+  for (const CaseFile& test : load_cases(DAYBOOK_SOURCE_DIR "/tests/cases/summary")) {
+    SUBCASE(test.name.c_str()) {
+      INFO(test.about);
+      SUBCASE("as it is") { check(test, test.log, {}, true); }
+      SUBCASE("every event repeated") { check(test, with_every_record_repeated(test.log), {}, false); }
+      SUBCASE("other orders between partitions, rebalances") {
+        for (std::uint32_t seed = 1; seed <= 20; ++seed) {
+          CAPTURE(seed);
+          RunOptions options;
+          options.seed = seed;
+          options.run_max = 3;
+          options.rebalances = static_cast<int>(seed % 4);
+          check(test, test.log, options, true);
+        }
+      }
+      SUBCASE("batches of one and of a few events") {
+        for (const std::size_t events : {1, 2, 7}) {
+          RunOptions options;
+          options.limits.events_max = events;
+          options.run_max = 4;
+          check(test, test.log, options, true);
+        }
+      }
+    }
+  }
+}
