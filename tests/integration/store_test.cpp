@@ -1,0 +1,263 @@
+// The same cases and properties on a real PostgreSQL: the worker's loop over a log in memory, committing through the
+// real commit function. DAYBOOK_DATABASE names the server; each case has a view of its own.
+#define DOCTEST_CONFIG_IMPLEMENT_WITH_MAIN
+#include <doctest/doctest.h>
+#include <spdlog/spdlog.h>
+
+#include <cstdlib>
+#include <thread>
+
+#include "core/definition_reader.h"
+#include "postgres/connection.h"
+#include "sql/apply.h"
+#include "sql/render.h"
+#include "tests/support/case_file.h"
+#include "tests/support/random_log.h"
+#include "tests/support/recomputed.h"
+#include "tests/support/run_loop.h"
+#include "worker/commit/pg_store.h"
+
+using namespace daybook;
+using namespace daybook::test;
+
+namespace {
+
+// A view with a name that no other test of this server has, and the connection to look at it.
+class PgView {
+ public:
+  explicit PgView(ViewDefinition view) : view_(std::move(view)) {
+    spdlog::set_level(spdlog::level::err);
+    const char* uri = std::getenv("DAYBOOK_DATABASE");
+    REQUIRE_MESSAGE(uri != nullptr, "DAYBOOK_DATABASE is not set: run scripts/test, or scripts/services start DIR and source DIR/env");
+    uri_ = uri;
+    connection_ = postgres::connect(uri_, "daybook test");
+    sql::migrate(*connection_);
+    static int number = 0;
+    view_.name = "t" + std::to_string(std::chrono::steady_clock::now().time_since_epoch().count()) + "_" + std::to_string(++number);
+    view_.canonical_json = "{\"view\": \"" + view_.name + "\"}";
+    CHECK(sql::apply_view(*connection_, view_) == sql::Applied::created);
+    CHECK(sql::apply_view(*connection_, view_) == sql::Applied::already_there);
+  }
+  ~PgView() {
+    const std::string g = std::to_string(generation().id);
+    pqxx::work transaction(*connection_);
+    transaction.exec("DROP FUNCTION daybook.commit_" + g + "; DROP TABLE " + sql::quote_identifier(view_.name));
+    for (const char* table : {"dead_letter", "seen", "position", "view_head"}) {
+      transaction.exec("DELETE FROM daybook." + std::string(table) + " WHERE generation = " + g);
+    }
+    transaction.exec("DELETE FROM daybook.generation WHERE id = " + g);
+    transaction.commit();
+  }
+
+  const ViewDefinition& view() const { return view_; }
+  sql::Generation generation() {
+    if (!generation_) {
+      pqxx::nontransaction transaction(*connection_);
+      generation_ = sql::live_generation(transaction, view_.name);
+    }
+    return *generation_;
+  }
+  std::unique_ptr<PgStore> store() { return std::make_unique<PgStore>(uri_, view_, generation(), "test"); }
+  pqxx::result query(const std::string& sql) {
+    pqxx::nontransaction transaction(*connection_);
+    return transaction.exec(sql);
+  }
+  std::string g() { return std::to_string(generation().id); }
+
+  Rows rows() {
+    std::string columns;
+    for (const KeyColumn& column : view_.key) columns += sql::quote_identifier(column.name) + "::text, ";
+    for (const ValueColumn& column : view_.columns) columns += sql::quote_identifier(column.name) + "::bigint, ";
+    Rows rows;
+    for (const auto& row : query("SELECT " + columns + "updated_at FROM " + sql::quote_identifier(view_.name))) {
+      RowKeyText key;
+      for (std::size_t i = 0; i < view_.key.size(); ++i) key.push_back(row[static_cast<int>(i)].c_str());
+      for (std::size_t i = 0; i < view_.columns.size(); ++i) {
+        rows[key].push_back(row[static_cast<int>(view_.key.size() + i)].as<std::int64_t>());
+      }
+    }
+    return rows;
+  }
+  std::vector<DeadLetter> dead_letters() {
+    std::vector<DeadLetter> letters;
+    for (const auto& row : query("SELECT topic, partition, record_offset, code, detail, record_value FROM daybook.dead_letter WHERE generation = " + g())) {
+      DeadLetter letter;
+      letter.partition = {row[0].as<std::string>(), row[1].as<std::int32_t>()};
+      letter.offset = row[2].as<std::int64_t>();
+      letter.rejection = {row[3].as<std::string>(), row[4].as<std::string>()};
+      letter.value = postgres::bytes_of(row[5]);
+      letters.push_back(letter);
+    }
+    return letters;
+  }
+
+ private:
+  ViewDefinition view_;
+  std::string uri_;
+  postgres::Connection connection_;
+  std::optional<sql::Generation> generation_;
+};
+
+ViewDefinition summary() {
+  return load_definitions({DAYBOOK_SOURCE_DIR "/schemas/bloodbank/views/dashboard_daily_summary.json"}).front();
+}
+
+// Cases that name their view (redriven events) name the one that has its place here.
+Log addressed_to(const std::string& name, const std::string& original, Log log) {
+  for (auto& [partition, records] : log) {
+    for (auto& [offset, record] : records) {
+      const std::string quoted = "\"" + original + "\"";
+      const std::size_t at = record.value ? record.value->find(quoted) : std::string::npos;
+      if (at != std::string::npos) record.value->replace(at, quoted.size(), "\"" + name + "\"");
+    }
+  }
+  return log;
+}
+
+}  // namespace
+
+TEST_CASE("summary cases on PostgreSQL") {
+  for (const CaseFile& test : load_cases(DAYBOOK_SOURCE_DIR "/tests/cases/summary")) {
+    SUBCASE(test.name.c_str()) {
+      INFO(test.about);
+      for (const std::size_t events : {1, 3, 1000}) {
+        for (const bool repeated : {false, true}) {
+          CAPTURE(events);
+          CAPTURE(repeated);
+          PgView pg(test.view);
+          const Log log = addressed_to(pg.view().name, test.view.name, repeated ? with_every_record_repeated(test.log) : test.log);
+          RunOptions options;
+          options.limits.events_max = events;
+          options.run_max = 4;
+          run_loop(pg.view(), log, *pg.store(), options);
+          CHECK(text_of(pg.rows()) == text_of(test.rows));
+          if (repeated) continue;
+          const std::vector<DeadLetter> letters = pg.dead_letters();
+          CHECK(letters.size() == test.dead_letters.size());
+          for (const DeadLetter& letter : letters) CHECK(letter.value == log.at(letter.partition).at(letter.offset).value);
+        }
+      }
+    }
+  }
+}
+
+TEST_CASE("the table has the columns of the definition and no others") {
+  PgView pg(summary());
+  std::string columns;
+  for (const auto& row : pg.query("SELECT column_name || ' ' || data_type FROM information_schema.columns WHERE table_name = '" +
+                                  pg.view().name + "' ORDER BY ordinal_position")) {
+    columns += std::string(row[0].c_str()) + ", ";
+  }
+  CHECK(columns ==
+        "facility_id uuid, date date, total_stock integer, total_transferred integer, total_requests integer, updated_at timestamp with "
+        "time zone, ");
+}
+
+TEST_CASE("a restarted worker still knows what it saw") {
+  PgView pg(summary());
+  const Log first = random_log(7, 3, 300);
+  run_loop(pg.view(), first, *pg.store(), {});
+  const Rows rows = pg.rows();
+  const Log again = with_every_record_repeated(first);
+  run_loop(pg.view(), again, *pg.store(), {});
+  CHECK(text_of(pg.rows()) == text_of(rows));
+}
+
+TEST_CASE("workers at once on one view, copies of events on each other's partitions") {
+  for (std::uint32_t seed = 1; seed <= 6; ++seed) {
+    CAPTURE(seed);
+    PgView pg(summary());
+    const Log log = random_log(seed, 6, 900);
+    std::vector<Log> shares;
+    for (int worker = 0; worker < 3; ++worker) shares.push_back(share_of(log, worker, 3));
+    std::vector<std::unique_ptr<PgStore>> stores;
+    for (int worker = 0; worker < 3; ++worker) stores.push_back(pg.store());
+    std::vector<std::thread> threads;
+    for (std::uint32_t worker = 0; worker < 3; ++worker) {
+      threads.emplace_back([&, worker] {
+        RunOptions options;
+        options.seed = seed * 3 + worker;
+        options.run_max = 9;
+        options.limits.events_max = 5 + seed * 9;
+        options.rebalances = 1;
+        run_loop(pg.view(), shares[worker], *stores[worker], options);
+      });
+    }
+    for (std::thread& thread : threads) thread.join();
+    CHECK(text_of(pg.rows()) == text_of(recomputed(pg.view(), log, pg.dead_letters())));
+    const pqxx::result head = pg.query("SELECT seq FROM daybook.view_head WHERE generation = " + pg.g());
+    CHECK(head[0][0].as<int>() > 0);
+  }
+}
+
+TEST_CASE("a commit under an old epoch or from another offset changes nothing") {
+  PgView pg(summary());
+  const Log log = random_log(3, 1, 50);
+  const TopicPartition partition{"bloodbank.events", 0};
+  const auto store = pg.store();
+  store->connect();
+  const OwnedPosition first = store->take({partition}, {{partition, 0}}).at(partition);
+  const OwnedPosition second = store->take({partition}, {{partition, 0}}).at(partition);
+  CHECK(second.epoch == first.epoch + 1);
+
+  Decoder decoder(pg.view(), test_key);
+  DecodedEvent event;
+  Record record;
+  record.value = R"({"specversion":"1.0","source":"/s","id":"1","type":"bloodbank.stock.changed","time":"2026-03-01T12:00:00Z",)"
+                 R"("data":{"facility_id":"00000000-0000-4000-8000-000000000001","quantity":4}})";
+  decoder.decode(record, event);
+  REQUIRE(event.outcome == Outcome::contributes);
+  Batch batch(pg.view());
+  batch.add(event, {0, 0});
+  batch.cover(partition, {0, 1, 0});
+  CHECK(std::holds_alternative<Fenced>(store->commit(batch, {{partition, {0, first.epoch}}}, 0)));
+  CHECK(pg.rows().empty());
+  CHECK(pg.query("SELECT 1 FROM daybook.seen WHERE generation = " + pg.g()).empty());
+  CHECK(std::holds_alternative<Applied>(store->commit(batch, {{partition, {0, second.epoch}}}, 0)));
+  CHECK(std::holds_alternative<Fenced>(store->commit(batch, {{partition, {0, second.epoch}}}, 1)));
+  CHECK(pg.rows().size() == 1);
+
+  // The same event from another worker that has not looked yet.
+  Batch copy(pg.view());
+  copy.add(event, {0, 1});
+  copy.cover(partition, {1, 2, 0});
+  const CommitOutcome outcome = store->commit(copy, {{partition, {1, second.epoch}}}, 0);
+  REQUIRE(std::holds_alternative<CommittedElsewhere>(outcome));
+  CHECK(copy.drop(std::get<CommittedElsewhere>(outcome).identities) == 1);
+  CHECK(copy.rows() == 0);
+  CHECK(std::holds_alternative<Applied>(store->commit(copy, {{partition, {1, second.epoch}}}, 0)));
+  CHECK(pg.rows().begin()->second == std::vector<std::int64_t>{4, 0, 0});
+}
+
+TEST_CASE("fingerprints beyond the window are dropped from the store, the newest stay") {
+  ViewDefinition view = summary();
+  view.deduplication_window_events = 1000;
+  PgView pg(view);
+  Log log;
+  auto& records = log[{"bloodbank.events", 0}];
+  for (int i = 0; i < 5000; ++i) {
+    records[i] = LogRecord{R"({"specversion":"1.0","source":"/s","type":"bloodbank.stock.changed","time":"2026-03-01T12:00:00Z","id":")" +
+                               std::to_string(i) + R"(","data":{"facility_id":"00000000-0000-4000-8000-000000000001","quantity":1}})",
+                           1'790'000'000'000,
+                           {}};
+  }
+  RunOptions options;
+  options.limits.events_max = 100;
+  run_loop(pg.view(), log, *pg.store(), options);
+  const auto store = pg.store();
+  store->connect();
+  store->expire();
+  std::vector<Fingerprint> kept;
+  store->load([&kept](std::span<const Fingerprint> chunk) { kept.insert(kept.end(), chunk.begin(), chunk.end()); });
+  CHECK(kept.size() >= 1000);
+  CHECK(kept.size() < 1300);
+  const Fingerprint newest = identity_of(test_key, "/s", "4999");
+  CHECK(std::any_of(kept.begin(), kept.end(), [&](const Fingerprint& f) { return f.same_identity(newest); }));
+}
+
+TEST_CASE("an update is made in place: no index but the primary key, rows in order") {
+  PgView pg(summary());
+  const pqxx::result indexes = pg.query("SELECT indexdef FROM pg_indexes WHERE tablename = '" + pg.view().name + "'");
+  REQUIRE(indexes.size() == 1);
+  CHECK(std::string(indexes[0][0].c_str()).find("(facility_id, date)") != std::string::npos);
+}
