@@ -7,14 +7,15 @@
 namespace daybook {
 
 struct Limits {
-  // A batch is committed at once when nothing waits behind it; these bound it when something does.
-  std::size_t events_max = 250'000;             // 10 MiB of contributions and fingerprints
-  std::size_t rows_max = 32'768;                // some 100 ms of PostgreSQL's time
-  std::size_t bytes_max = std::size_t{32} << 20;  // what a batch may hold in memory (dead letters are large)
-  std::chrono::milliseconds age_max{50};        // while records keep coming and the committer is idle
-  // With that many records behind it, nobody waits for these rows yet: larger batches touch each row less often.
+  // Whatever was folded is committed as soon as the committer is free, so that light load has low latency and a batch
+  // grows with the load by itself: by what arrives during the commit before it. Only with many records behind it, when
+  // nobody waits for these rows yet, a batch waits to grow, since larger batches touch each row less often.
   std::int64_t catching_up_lag = 100'000;
   std::chrono::milliseconds catching_up_age_max{1'000};
+  // What a batch holds at most.
+  std::size_t events_max = 200'000;               // 10 MiB of contributions; also what others look through under the lock
+  std::size_t rows_max = 32'768;                  // some 100 ms of PostgreSQL's time
+  std::size_t bytes_max = std::size_t{32} << 20;  // dead letters are large
   // While other workers commit to the same view: they wait for this one's lock.
   std::size_t rows_max_shared = 8'000;
   // A full batch behind a commit that takes longer than this: the source stops fetching, so that memory stays

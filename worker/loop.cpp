@@ -63,7 +63,6 @@ void Loop::step() {
     }
   }
 
-  bool nothing_waits = false;
   if (records_.empty()) {
     const Polled polled = source_.poll(patience());
     if (polled.revoked) on_revoked();
@@ -76,22 +75,17 @@ void Loop::step() {
       records_ = polled.records;
       lag_ = -static_cast<std::int64_t>(records_.size());
       for (const Partition& partition : partitions_) lag_ += std::max<std::int64_t>(0, source_.known_end(partition.name) - partition.folded);
-      nothing_waits = records_.empty() && lag_ <= 0;
       ends_.assign(polled.ends.begin(), polled.ends.end());
     }
   }
   if (!records_.empty()) fold();
   if (records_.empty()) apply_ends();
-  submit_if_ready(nothing_waits);
+  submit_if_ready();
   pass_time();
 }
 
-// How long poll() may wait: not at all while something folded could be committed.
-std::chrono::milliseconds Loop::patience() const {
-  if (committer_.busy()) return 100ms;  // wake() ends it
-  if (synchronized_ && open_moved_ && lag_ <= 0 && (open_->events() > 0 || !open_->dead_letters().empty())) return 0ms;
-  return 50ms;
-}
+// How long poll() may wait. A commit that ends wakes it.
+std::chrono::milliseconds Loop::patience() const { return committer_.busy() ? 100ms : 50ms; }
 
 // ---- outcomes ----
 
@@ -426,15 +420,14 @@ void Loop::note_movement() {
   opened_at_ = clock_.now();
 }
 
-void Loop::submit_if_ready(bool nothing_waits) {
+void Loop::submit_if_ready() {
   if (!synchronized_ || committer_.busy() || !open_moved_) return;
   const auto age = clock_.now() - opened_at_;
   if (open_->events() == 0 && open_->dead_letters().empty()) {
     if (age >= only_positions_age) submit();
     return;
   }
-  const auto age_max = lag_ >= limits_.catching_up_lag ? limits_.catching_up_age_max : limits_.age_max;
-  if (nothing_waits || is_full() || age >= age_max) submit();
+  if (lag_ < limits_.catching_up_lag || is_full() || age >= limits_.catching_up_age_max) submit();
 }
 
 void Loop::submit() {

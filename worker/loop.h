@@ -97,7 +97,7 @@ class Loop {
   Partition* partition_of(const Record& record);
   bool is_full() const;
 
-  void submit_if_ready(bool nothing_waits);
+  void submit_if_ready();
   void submit();
   void start_commit();
   void forget(Batch& batch);
