@@ -59,7 +59,7 @@ int main(int argc, char** argv) {
     record.value = lines[i];
     decoder.decode(record, decoded[i]);
   }
-  SeenSet seen(20'000'000);
+  SeenSet seen(20'000'000, 0);
   begin = cpu_seconds();
   for (std::size_t i = 0; i < decoded.size(); ++i) {
     if (i + 16 < decoded.size()) seen.prefetch(decoded[i + 16].fingerprint);
@@ -84,9 +84,11 @@ int main(int argc, char** argv) {
   begin = cpu_seconds();
   const std::vector<std::string> parameters = commit_parameters(view, batch, {}, 0);
   const double encode = cpu_seconds() - begin;
-  std::printf("{\"events\": %.0f, \"contributing\": %zu, \"rows\": %zu, \"read_ns\": %.0f, \"decode_ns\": %.0f, \"dedup_ns\": %.0f, \"fold_ns\": %.0f,"
-              " \"seal_ms\": %.1f, \"encode_ms\": %.1f}\n",
-              events, contributing, rows.keys.size(), 1e9 * read / events, 1e9 * decode / events, 1e9 * dedup / events, 1e9 * fold / events,
-              1e3 * seal, 1e3 * encode);
+  std::printf(
+      "{\"events\": %.0f, \"contributing\": %zu, \"rows\": %zu, \"read_ns\": %.0f, \"decode_ns\": %.0f, \"dedup_ns\": "
+      "%.0f, \"fold_ns\": %.0f,"
+      " \"seal_ms\": %.1f, \"encode_ms\": %.1f}\n",
+      events, contributing, rows.keys.size(), 1e9 * read / events, 1e9 * decode / events, 1e9 * dedup / events,
+      1e9 * fold / events, 1e3 * seal, 1e3 * encode);
   return 0;
 }

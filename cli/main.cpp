@@ -3,13 +3,57 @@
 #include <spdlog/sinks/stdout_color_sinks.h>
 #include <spdlog/spdlog.h>
 
+#include <algorithm>
 #include <cstdio>
+#include <cstdlib>
 #include <exception>
+#include <sstream>
+#include <string>
+#include <vector>
 
 #include "cli/command.h"
 #include "core/error.h"
 
 namespace {
+
+const CLI::App* command_named(const CLI::App& app, const std::string& name) {
+  const auto found = app.get_subcommands([&name](const CLI::App* command) { return command->get_name() == name; });
+  return found.empty() ? nullptr : found.front();
+}
+
+// Environment variables become words of the command line in front of the user's own, so that the order is: file, then
+// environment, then flag (CLI11 itself lets a file win over the environment). Several values are separated by spaces.
+std::vector<std::string> with_environment(const CLI::App& app, std::vector<std::string> words) {
+  const auto add = [&words](const CLI::App& owner, std::size_t at) {
+    std::vector<std::string> added;
+    for (const CLI::Option* option : owner.get_options()) {
+      const char* value = option->get_envname().empty() ? nullptr : std::getenv(option->get_envname().c_str());
+      if (value == nullptr || *value == '\0') continue;
+      const std::string flag = "--" + option->get_lnames().front();
+      const bool given = std::any_of(words.begin(), words.end(), [&flag](const std::string& word) {
+        return word == flag || word.rfind(flag + "=", 0) == 0;
+      });
+      if (given) continue;
+      if (option->get_items_expected_max() == 1) {
+        added.push_back(flag + "=" + value);
+        continue;
+      }
+      std::istringstream values(value);
+      for (std::string one; values >> one;) added.push_back(flag + "=" + one);
+    }
+    words.insert(words.begin() + static_cast<std::ptrdiff_t>(at), added.begin(), added.end());
+  };
+  for (std::size_t i = 0; i < words.size(); ++i) {
+    if (const CLI::App* command = command_named(app, words[i])) {
+      // `views apply`: the options are the inner command's.
+      const CLI::App* inner = i + 1 < words.size() ? command_named(*command, words[i + 1]) : nullptr;
+      add(inner != nullptr ? *inner : *command, i + (inner != nullptr ? 2 : 1));
+      break;
+    }
+  }
+  add(app, 0);
+  return words;
+}
 
 int fail(const std::string& message, int code) {
   std::fprintf(stderr, "daybook: %s\n", message.c_str());
@@ -40,7 +84,9 @@ int main(int argc, char** argv) {
   daybook::add_verify_command(app, code);
 
   try {
-    app.parse(argc, argv);
+    std::vector<std::string> words = with_environment(app, {argv + 1, argv + argc});
+    std::reverse(words.begin(), words.end());  // as CLI11 wants them
+    app.parse(std::move(words));
   } catch (const CLI::ParseError& error) {
     return app.exit(error) == 0 ? daybook::exit_code::ok : daybook::exit_code::usage;
   } catch (const daybook::RetryError& error) {

@@ -12,7 +12,7 @@ void add_migrate_command(CLI::App& app, int& code) {
   auto database = std::make_shared<DatabaseOptions>();
   add_database_options(*command, *database);
   command->callback([database, &code] {
-    const postgres::Connection connection = postgres::connect(database->uri, "daybook migrate");
+    const postgres::Connection connection = postgres::connect(database->uri, "daybook-migrate");
     const std::vector<std::string> applied = sql::migrate(*connection);
     for (const std::string& name : applied) std::printf("applied %s\n", name.c_str());
     if (applied.empty()) std::printf("up to date\n");

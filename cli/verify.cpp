@@ -40,7 +40,7 @@ struct VerifyOptions {
 int run_verify(const VerifyOptions& options) {
   verify::Snapshot snapshot;
   {
-    const postgres::Connection connection = postgres::connect(options.database.uri, "daybook verify");
+    const postgres::Connection connection = postgres::connect(options.database.uri, "daybook-verify");
     snapshot = verify::take_snapshot(*connection, options.view);
   }
   std::int64_t total = 0;

@@ -80,7 +80,7 @@ void add_check(CLI::App& views, int& code) {
 
 void apply_files(const std::string& database, const std::vector<std::string>& files) {
   const std::vector<ViewDefinition> views = load_definitions(files);  // all of them before anything is changed
-  const postgres::Connection connection = postgres::connect(database, "daybook views apply");
+  const postgres::Connection connection = postgres::connect(database, "daybook-views");
   for (const ViewDefinition& view : views) {
     const bool created = sql::apply_view(*connection, view) == sql::Applied::created;
     std::printf("%s view %s\n", created ? "created" : "already there:", view.name.c_str());

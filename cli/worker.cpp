@@ -1,11 +1,12 @@
 // `daybook worker`: keeps views up to date until it is told to stop.
+#include "worker/worker.h"
+
 #include <atomic>
 #include <csignal>
 #include <memory>
 
 #include "cli/command.h"
 #include "core/definition_reader.h"
-#include "worker/worker.h"
 
 namespace daybook {
 namespace {
@@ -26,11 +27,15 @@ struct Options {
 void add_worker_command(CLI::App& app, int& code) {
   auto* command = app.add_subcommand("worker", "Keep views up to date: read events, commit rows, exactly once");
   command->footer(
-      "Any number of workers share the partitions of a view; start and stop them at any time. SIGTERM ends one cleanly.\n"
-      "Example:\n  daybook worker --view schemas/bloodbank/views/dashboard_daily_summary.json --brokers localhost:9092 \\\n"
+      "Any number of workers share the partitions of a view; start and stop them at any time. SIGTERM ends one "
+      "cleanly.\n"
+      "Example:\n  daybook worker --view schemas/bloodbank/views/dashboard_daily_summary.json --brokers localhost:9092 "
+      "\\\n"
       "    --database postgresql://localhost/daybook");
   auto options = std::make_shared<Options>();
-  command->add_option("--view", options->views, "A view definition; may be repeated")->envname("DAYBOOK_VIEWS")->required();
+  command->add_option("--view", options->views, "A view definition; may be repeated")
+      ->envname("DAYBOOK_VIEWS")
+      ->required();
   add_broker_options(*command, options->broker);
   add_database_options(*command, options->database);
   command->add_flag("--once", options->once,

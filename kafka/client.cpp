@@ -55,7 +55,8 @@ Client make_client(const ClientSettings& settings) {
     const auto fixed = settings.ours.find(name);
     if (fixed != settings.ours.end()) {
       if (fixed->second != value) {
-        add_mistake("kafka." + name + "=" + value + " is refused: exactly-once depends on " + name + "=" + fixed->second);
+        add_mistake("kafka." + name + "=" + value + " is refused: exactly-once depends on " + name + "=" +
+                    fixed->second);
       }
       continue;
     }
@@ -82,8 +83,8 @@ Client make_client(const ClientSettings& settings) {
   if (settings.error != nullptr) rd_kafka_conf_set_error_cb(conf.get(), settings.error);
 
   char error[512] = {0};
-  rd_kafka_t* client = rd_kafka_new(settings.role == Role::producer ? RD_KAFKA_PRODUCER : RD_KAFKA_CONSUMER,
-                                    conf.get(), error, sizeof error);
+  rd_kafka_t* client = rd_kafka_new(settings.role == Role::producer ? RD_KAFKA_PRODUCER : RD_KAFKA_CONSUMER, conf.get(),
+                                    error, sizeof error);
   if (client == nullptr) throw StopError(std::string("kafka client: ") + error);
   conf.release();  // the client owns it now
   return Client(client);
@@ -97,7 +98,8 @@ PartitionList to_list(const Positions& positions) {
   return list;
 }
 
-std::vector<std::int32_t> partitions_of(rd_kafka_t* client, const std::string& topic, std::chrono::milliseconds timeout) {
+std::vector<std::int32_t> partitions_of(rd_kafka_t* client, const std::string& topic,
+                                        std::chrono::milliseconds timeout) {
   Topic handle(rd_kafka_topic_new(client, topic.c_str(), nullptr));
   const rd_kafka_metadata_t* metadata = nullptr;
   const rd_kafka_resp_err_t error =
@@ -105,23 +107,25 @@ std::vector<std::int32_t> partitions_of(rd_kafka_t* client, const std::string& t
   if (error != RD_KAFKA_RESP_ERR_NO_ERROR) {
     throw RetryError("broker: can't read the metadata of topic " + topic + ": " + rd_kafka_err2str(error));
   }
-  std::unique_ptr<const rd_kafka_metadata_t, void (*)(const rd_kafka_metadata_t*)> owned(metadata, rd_kafka_metadata_destroy);
+  std::unique_ptr<const rd_kafka_metadata_t, void (*)(const rd_kafka_metadata_t*)> owned(metadata,
+                                                                                         rd_kafka_metadata_destroy);
   if (metadata->topic_cnt != 1 || metadata->topics[0].err == RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART) {
-    throw StopError("topic " + topic + " does not exist on the broker: create it, or correct the definition's \"topic\"");
+    throw StopError("topic " + topic +
+                    " does not exist on the broker: create it, or correct the definition's \"topic\"");
   }
   if (metadata->topics[0].err != RD_KAFKA_RESP_ERR_NO_ERROR) {
     throw RetryError("broker: topic " + topic + ": " + rd_kafka_err2str(metadata->topics[0].err));
   }
   std::vector<std::int32_t> partitions;
-  for (int i = 0; i < metadata->topics[0].partition_cnt; ++i) partitions.push_back(metadata->topics[0].partitions[i].id);
+  for (int i = 0; i < metadata->topics[0].partition_cnt; ++i)
+    partitions.push_back(metadata->topics[0].partitions[i].id);
   return partitions;
 }
 
 Watermarks watermarks(rd_kafka_t* client, const TopicPartition& partition, std::chrono::milliseconds timeout) {
   Watermarks found;
-  const rd_kafka_resp_err_t error =
-      rd_kafka_query_watermark_offsets(client, partition.topic.c_str(), partition.partition, &found.low, &found.high,
-                                       static_cast<int>(timeout.count()));
+  const rd_kafka_resp_err_t error = rd_kafka_query_watermark_offsets(
+      client, partition.topic.c_str(), partition.partition, &found.low, &found.high, static_cast<int>(timeout.count()));
   if (error != RD_KAFKA_RESP_ERR_NO_ERROR) {
     throw RetryError("broker: can't read the first and last offset of " + partition.topic + "/" +
                      std::to_string(partition.partition) + ": " + rd_kafka_err2str(error));

@@ -60,7 +60,8 @@ PartitionList to_list(const Positions& positions);
 
 // The partitions of a topic. Throws RetryError when the broker can't be reached in time, StopError when the
 // topic does not exist.
-std::vector<std::int32_t> partitions_of(rd_kafka_t* client, const std::string& topic, std::chrono::milliseconds timeout);
+std::vector<std::int32_t> partitions_of(rd_kafka_t* client, const std::string& topic,
+                                        std::chrono::milliseconds timeout);
 
 struct Watermarks {
   std::int64_t low = 0;   // the first offset still in the log

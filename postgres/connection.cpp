@@ -69,8 +69,9 @@ Connection connect(const std::string& uri, const std::string& name) {
     return connection;
   } catch (const std::exception& error) {
     const std::string what = one_line(error.what());
-    for (const char* final : {"password authentication failed", "no password supplied", "invalid URI", "invalid connection option",
-                              "does not exist", "invalid integer value", "no pg_hba.conf entry"}) {
+    for (const char* final :
+         {"password authentication failed", "no password supplied", "invalid URI", "invalid connection option",
+          "does not exist", "invalid integer value", "no pg_hba.conf entry"}) {
       if (what.find(final) != std::string::npos) {
         throw StopError("database: " + what + " (check --database or the PG* variables)");
       }
@@ -120,7 +121,8 @@ pqxx::result exec_binary(pqxx::transaction_base& transaction, const std::string&
 std::string bytes_of(const pqxx::field& field) {
   // Text format: "\x" and two hexadecimal digits a byte.
   const std::string_view text(field.c_str(), field.size());
-  if (text.size() < 2 || text.substr(0, 2) != "\\x") throw StopError("database: a BYTEA not in hex format; set bytea_output to hex");
+  if (text.size() < 2 || text.substr(0, 2) != "\\x")
+    throw StopError("database: a BYTEA not in hex format; set bytea_output to hex");
   const auto digit = [](char c) { return c <= '9' ? c - '0' : (c | 0x20) - 'a' + 10; };
   std::string bytes((text.size() - 2) / 2, '\0');
   for (std::size_t i = 0; i < bytes.size(); ++i) {

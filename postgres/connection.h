@@ -12,9 +12,9 @@ namespace daybook::postgres {
 
 using Connection = std::unique_ptr<pqxx::connection>;
 
-// Opens a session. `uri` as libpq reads it; empty means the PG* variables. `name` is shown in
-// pg_stat_activity. TCP keep-alives and a user timeout are set unless `uri` sets them, so that a database
-// that vanished is noticed within half a minute. Never reconnects by itself: a new session would have lost
+// Opens a session. `uri` as libpq reads it; empty means the PG* variables. `name`, without
+// spaces, is shown in pg_stat_activity. TCP keep-alives and a user timeout are set unless `uri` sets them, so that a
+// database that vanished is noticed within half a minute. Never reconnects by itself: a new session would have lost
 // what the old one had. Throws RetryError when the server can't be reached or refuses for now, StopError for
 // a wrong URI, password or database name.
 Connection connect(const std::string& uri, const std::string& name);

@@ -34,8 +34,8 @@ int stored_version(pqxx::transaction_base& transaction) {
 }
 
 [[noreturn]] void throw_newer(int stored, int known) {
-  throw StopError("the database is at migration " + std::to_string(stored) + ", this daybook knows " + std::to_string(known) +
-                  ": run a newer daybook");
+  throw StopError("the database is at migration " + std::to_string(stored) + ", this daybook knows " +
+                  std::to_string(known) + ": run a newer daybook");
 }
 
 }  // namespace
@@ -51,8 +51,8 @@ std::vector<std::string> migrate(pqxx::connection& connection) {
       if (stored > known.back().version) throw_newer(stored, known.back().version);
       if (migration.version <= stored) continue;
       transaction.exec(*migration.text);
-      transaction.exec("INSERT INTO daybook.migration (version, name) VALUES (" + std::to_string(migration.version) + ", " +
-                       quote_literal(migration.name) + ")");
+      transaction.exec("INSERT INTO daybook.migration (version, name) VALUES (" + std::to_string(migration.version) +
+                       ", " + quote_literal(migration.name) + ")");
       transaction.commit();
       applied.push_back(migration.name);
     }
@@ -68,14 +68,15 @@ void require_migrated(pqxx::connection& connection) {
   const int stored = stored_version(transaction);
   if (stored > known) throw_newer(stored, known);
   if (stored < known) {
-    throw StopError("the database is at migration " + std::to_string(stored) + ", this daybook needs " + std::to_string(known) +
-                    ": run `daybook migrate`");
+    throw StopError("the database is at migration " + std::to_string(stored) + ", this daybook needs " +
+                    std::to_string(known) + ": run `daybook migrate`");
   }
 }
 
 std::optional<Generation> live_generation(pqxx::transaction_base& transaction, const std::string& view) {
   const pqxx::result rows = transaction.exec(
-      "SELECT id, definition_text, fingerprint_key FROM daybook.generation WHERE state = 'live' AND view = " + quote_literal(view));
+      "SELECT id, definition_text, fingerprint_key FROM daybook.generation WHERE state = 'live' AND view = " +
+      quote_literal(view));
   if (rows.empty()) return std::nullopt;
   return Generation{rows[0][0].as<int>(), rows[0][1].as<std::string>(), postgres::bytes_of(rows[0][2])};
 }
@@ -88,7 +89,8 @@ Applied apply_view(pqxx::connection& connection, const ViewDefinition& view) {
     std::optional<Generation> generation = live_generation(transaction, view.name);
     const bool created = !generation;
     if (generation && generation->definition_text != view.canonical_json) {
-      throw StopError("view " + view.name + " exists with another definition: give the changed definition a new view name");
+      throw StopError("view " + view.name +
+                      " exists with another definition: give the changed definition a new view name");
     }
     if (created) {
       if (!transaction.exec("SELECT to_regclass(" + quote_literal(quote_identifier(view.name)) + ")")[0][0].is_null()) {

@@ -9,9 +9,10 @@
 namespace daybook::sql {
 namespace {
 
-// A worker further behind than this many bytes of fingerprints (200,000 events) catches up before it commits,
-// so that nobody looks through more than that while holding the lock.
-constexpr int unseen_bytes_max = 16 * 200'000;
+// A worker further behind than this many bytes of fingerprints (a million events) catches up before it commits, so that
+// nobody looks through more than that while holding the lock. Several of the largest batches fit in, so that a worker
+// which has just caught up is not behind again at once.
+constexpr int unseen_bytes_max = 16 * 1'000'000;
 
 // Parameters of the function before those of the rows; see commit_summary.sql.
 constexpr int fixed_parameters = 19;
@@ -41,10 +42,14 @@ std::string fill(const std::string& name, const std::map<std::string, std::strin
 
 std::string sql_type(KeyType type) {
   switch (type) {
-    case KeyType::uuid: return "uuid";
-    case KeyType::text: return "text";
-    case KeyType::integer: return "bigint";
-    case KeyType::date: return "date";
+    case KeyType::uuid:
+      return "uuid";
+    case KeyType::text:
+      return "text";
+    case KeyType::integer:
+      return "bigint";
+    case KeyType::date:
+      return "date";
   }
   return {};
 }
@@ -54,18 +59,20 @@ std::string sql_type(IntegerType type) { return type == IntegerType::int4 ? "int
 // The words that the templates need, put together from the definition. Parameters and aliases are numbered
 // rather than named after columns, so that no two names can collide.
 struct SummaryWords {
-  Words parameters, arguments, names, matches;                      // rows: k1, k2, c1, c2, v1
-  Words ripple_arguments, ripple_names, ripple_matches;             // ripple: k1, k2, until, v1
+  Words parameters, arguments, names, matches;           // rows: k1, k2, c1, c2, v1
+  Words ripple_arguments, ripple_names, ripple_matches;  // ripple: k1, k2, until, v1
   Words assignments, ripple_assignments;
-  Words columns, values;                                            // of the INSERT
-  Words partition, before_columns;                                  // of a new balance
-  std::string date;                                                 // the date column's alias, kN
+  Words columns, values;            // of the INSERT
+  Words partition, before_columns;  // of a new balance
+  std::string date;                 // the date column's alias, kN
 };
 
 SummaryWords words_of(const ViewDefinition& view) {
   SummaryWords w;
   Words ripple_parameters;
-  const auto add_parameter = [](Words& list, const std::string& name, const std::string& type) { list.push_back("p_" + name + " " + type + "[]"); };
+  const auto add_parameter = [](Words& list, const std::string& name, const std::string& type) {
+    list.push_back("p_" + name + " " + type + "[]");
+  };
   const bool ripples = view.has_balance();
 
   for (std::size_t i = 0; i < view.key.size(); ++i) {
@@ -103,13 +110,16 @@ SummaryWords words_of(const ViewDefinition& view) {
     w.arguments.push_back("p_c" + number);
     w.names.push_back("c" + number);
     w.columns.push_back(column);
-    const auto raised_by = [&](const std::string& alias) { return column + " = (t." + column + "::bigint + b." + alias + number + ")::" + type; };
+    const auto raised_by = [&](const std::string& alias) {
+      return column + " = (t." + column + "::bigint + b." + alias + number + ")::" + type;
+    };
     if (view.columns[i].aggregate == Aggregate::balance) {
       add_parameter(level_parameters, "v" + number, "bigint");
       level_arguments.push_back("p_v" + number);
       level_names.push_back("v" + number);
       w.assignments.push_back(raised_by("v"));
-      w.values.push_back("(coalesce(before.b" + number + ", 0) + sum(b.c" + number + ") OVER before_and_since)::" + type);
+      w.values.push_back("(coalesce(before.b" + number + ", 0) + sum(b.c" + number +
+                         ") OVER before_and_since)::" + type);
       w.before_columns.push_back("t." + column + "::bigint AS b" + number);
       add_parameter(ripple_parameters, "lv" + number, "bigint");
       w.ripple_arguments.push_back("p_lv" + number);
@@ -154,8 +164,10 @@ std::string render_create_view(const ViewDefinition& view) {
     columns.push_back(quote_identifier(column.name) + " " + sql_type(column.type) + collation + " NOT NULL");
     key.push_back(quote_identifier(column.name));
   }
-  for (const ValueColumn& column : view.columns) columns.push_back(quote_identifier(column.name) + " " + sql_type(column.type) + " NOT NULL");
-  columns.push_back(std::string("updated_at ") + (view.updated_at_with_time_zone ? "timestamptz" : "timestamp") + " NOT NULL");
+  for (const ValueColumn& column : view.columns)
+    columns.push_back(quote_identifier(column.name) + " " + sql_type(column.type) + " NOT NULL");
+  columns.push_back(std::string("updated_at ") + (view.updated_at_with_time_zone ? "timestamptz" : "timestamp") +
+                    " NOT NULL");
   return fill("templates/create_view.sql", {{"table", quote_identifier(view.name)},
                                             {"columns", join(columns, ",\n    ")},
                                             {"key", join(key, ", ")},
@@ -188,7 +200,8 @@ std::string render_commit(const ViewDefinition& view, int generation) {
                                                       {"same_key", join(same_key, " AND ")}});
     Words partition = w.partition;
     partition.push_back("before.on_date");
-    insert_window = "\n            WINDOW before_and_since AS (PARTITION BY " + join(partition, ", ") + " ORDER BY b." + w.date + ")";
+    insert_window = "\n            WINDOW before_and_since AS (PARTITION BY " + join(partition, ", ") + " ORDER BY b." +
+                    w.date + ")";
   }
   return fill("templates/commit_summary.sql", {{"generation", std::to_string(generation)},
                                                {"unseen_bytes_max", std::to_string(unseen_bytes_max)},

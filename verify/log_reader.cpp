@@ -25,10 +25,12 @@ kafka::Client make_reader(const LogReaderSettings& settings) {
   kafka::ClientSettings client;
   client.role = kafka::Role::consumer;
   client.brokers = settings.brokers;
-  client.ours = {
-      {"isolation.level", "read_committed"},  {"enable.partition.eof", "true"}, {"auto.offset.reset", "error"},
-      {"enable.auto.commit", "false"},        {"check.crcs", "true"},           {"client.id", "daybook-verify"},
-      {"queued.max.messages.kbytes", "65536"}};
+  client.ours = {{"isolation.level", "read_committed"},
+                 {"enable.partition.eof", "true"},
+                 {"auto.offset.reset", "error"},
+                 {"enable.auto.commit", "false"},
+                 {"check.crcs", "true"}};
+  client.optional = {{"client.id", "daybook-verify"}, {"queued.max.messages.kbytes", "65536"}};
   client.users = settings.properties;
   return kafka::make_client(client);
 }

@@ -13,11 +13,12 @@ struct Limits {
   std::int64_t catching_up_lag = 100'000;
   std::chrono::milliseconds catching_up_age_max{1'000};
   // What a batch holds at most.
-  std::size_t events_max = 200'000;               // 10 MiB of contributions; also what others look through under the lock
-  std::size_t rows_max = 32'768;                  // some 100 ms of PostgreSQL's time
+  std::size_t events_max = 200'000;  // 10 MiB of contributions; also what others look through under the lock
+  std::size_t rows_max = 32'768;     // some 100 ms of PostgreSQL's time
   std::size_t bytes_max = std::size_t{32} << 20;  // dead letters are large
   // While other workers commit to the same view: they wait for this one's lock.
   std::size_t rows_max_shared = 8'000;
+  std::size_t events_max_shared = 50'000;
   // A full batch behind a commit that takes longer than this: the source stops fetching, so that memory stays
   // bounded while polling goes on.
   std::chrono::milliseconds stall_max{5'000};

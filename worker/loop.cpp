@@ -23,7 +23,8 @@ constexpr auto others_interval = 2'000ms;
 
 }  // namespace
 
-Loop::Loop(const ViewDefinition& view, const FingerprintKey& key, Source& source, Store& store, Clock& clock, Limits limits)
+Loop::Loop(const ViewDefinition& view, const FingerprintKey& key, Source& source, Store& store, Clock& clock,
+           Limits limits)
     : view_(view),
       topics_(view.topics()),
       source_(source),
@@ -31,13 +32,14 @@ Loop::Loop(const ViewDefinition& view, const FingerprintKey& key, Source& source
       clock_(clock),
       limits_(limits),
       decoder_(view, key),
-      seen_(view.deduplication_window_events),
-      committer_(store, [&source] { source.wake(); }),
+      // Staged at any moment: the batch that is being committed and the open one.
+      seen_(view.deduplication_window_events, 4 * limits.events_max),
       jitter_(std::random_device{}()),
       slots_(topics_.size()),
       open_(std::make_unique<Batch>(view)),
       flying_(std::make_unique<Batch>(view)),
-      decoded_(decode_group) {
+      decoded_(decode_group),
+      committer_(store, [&source] { source.wake(); }) {
   expired_at_ = looked_at_ = clock_.now();
 }
 
@@ -49,10 +51,12 @@ void Loop::step() {
 
   // A full batch behind a commit: nothing more is taken in. When that lasts, the source lets go of what it fetched.
   if (committer_.busy() && is_full() && !stalled_) {
+    if (!blocked_since_) blocked_since_ = clock_.now();
     if (const std::optional<CommitOutcome> outcome = committer_.outcome(100ms)) {
       settle(*outcome);
-    } else if (clock_.now() - blocked_since_ > limits_.stall_max) {
-      spdlog::warn("{}: a commit has taken more than {} ms; intake pauses until it ends", view_.name, limits_.stall_max.count());
+    } else if (clock_.now() - *blocked_since_ > limits_.stall_max) {
+      spdlog::warn("{}: a commit has taken more than {} ms; intake pauses until it ends", view_.name,
+                   limits_.stall_max.count());
       // What was polled but not folded comes again: reading goes on at `folded`.
       records_ = {};
       ends_.clear();
@@ -62,6 +66,7 @@ void Loop::step() {
       return;
     }
   }
+  blocked_since_.reset();
 
   if (records_.empty()) {
     const Polled polled = source_.poll(patience());
@@ -74,7 +79,8 @@ void Loop::step() {
     if (synchronized_ && !stalled_) {
       records_ = polled.records;
       lag_ = -static_cast<std::int64_t>(records_.size());
-      for (const Partition& partition : partitions_) lag_ += std::max<std::int64_t>(0, source_.known_end(partition.name) - partition.folded);
+      for (const Partition& partition : partitions_)
+        lag_ += std::max<std::int64_t>(0, source_.known_end(partition.name) - partition.folded);
       ends_.assign(polled.ends.begin(), polled.ends.end());
     }
   }
@@ -115,20 +121,30 @@ void Loop::settle(const CommitOutcome& outcome) {
     std::erase_if(fenced_at_, [now](Time at) { return now - at > 1min; });
     fenced_at_.push_back(now);
     if (fenced_at_.size() > fenced_per_minute_max) {
-      throw StopError(view_.name + ": fenced " + std::to_string(fenced_at_.size()) +
-                      " times in a minute: another fleet with other brokers or another group writes this view; stop one of them");
+      throw StopError(
+          view_.name + ": fenced " + std::to_string(fenced_at_.size()) +
+          " times in a minute: another fleet with other brokers or another group writes this view; stop one of them");
     }
-    restart_from_store("fenced: another worker took a partition of this batch", std::chrono::milliseconds(50 + jitter_() % 500));
+    restart_from_store("fenced: another worker took a partition of this batch",
+                       std::chrono::milliseconds(50 + jitter_() % 500));
   } else if (const auto* retired = std::get_if<Retired>(&outcome)) {
     throw StopError(view_.name + ": " + retired->why);
   } else if (const auto* refused = std::get_if<Refused>(&outcome)) {
     on_refused(*refused);
+  } else if (std::holds_alternative<TooSlow>(outcome)) {
+    if (flying_->events() > 1) {
+      spdlog::warn("{}: a commit of {} events ran into the statement timeout; trying halves", view_.name,
+                   flying_->events());
+      commit_in_halves();
+    } else {
+      restart_from_store("a commit of one event ran into the statement timeout", next_backoff());
+    }
   } else {
     restart_from_store("the outcome of a commit is not known: " + std::get<Unknown>(outcome).why, next_backoff());
   }
 }
 
-void Loop::on_applied(const Applied& applied) {
+void Loop::count(const Applied&) {
   ++counters_.commits;
   counters_.applied_events += flying_->events();
   counters_.dead_letters += flying_->dead_letters().size();
@@ -136,21 +152,30 @@ void Loop::on_applied(const Applied& applied) {
   counters_.ids_reused += flying_tally_.ids_reused;
   counters_.passed_over += flying_tally_.passed_over;
   flying_tally_ = {};
+  for (const auto& [name, range] : flying_->ranges()) stored_[name] = range.to;
+  mirror_due_ = true;
+}
+
+void Loop::on_applied(const Applied& applied) {
+  count(applied);
   failures_ = 0;
   if (applied.head.seq != known_.seq + 1) others_until_ = clock_.now() + others_interval;
   known_ = applied.head;
   for (const auto& [partition, range] : flying_->ranges()) {
-    std::erase_if(condemned_, [&](const auto& entry) { return entry.first.first == partition && entry.first.second < range.to; });
-  }
-  const Time now = clock_.now();
-  if (now - mirrored_at_ >= mirror_interval) {
-    Positions stored;
-    for (const Partition& partition : partitions_) stored[partition.name] = partition.open_from;
-    if (!stored.empty()) source_.mirror(stored);
-    mirrored_at_ = now;
+    std::erase_if(condemned_,
+                  [&](const auto& entry) { return entry.first.first == partition && entry.first.second < range.to; });
   }
   flying_->clear();
   merge(applied.others);
+  if (clock_.now() - expired_at_ >= expire_interval) {
+    expired_at_ = clock_.now();
+    try {
+      store_.expire();
+    } catch (const RetryError& error) {
+      restart_from_store(error.what(), next_backoff());
+      return;
+    }
+  }
   if (!suspects_.empty()) {
     flying_ = std::move(suspects_.back());
     suspects_.pop_back();
@@ -165,17 +190,24 @@ void Loop::on_refused(const Refused& refused) {
   if (events == 1) {
     const Batch::Origin guilty = flying_->first_event();
     const TopicPartition& partition = partitions_[guilty.partition].name;
-    condemned_[{partition, guilty.offset}] = Rejection{refused.sqlstate == "22003" ? "range" : "database", refused.detail};
+    condemned_[{partition, guilty.offset}] =
+        Rejection{refused.sqlstate == "22003" ? "range" : "database", refused.detail};
     restart_from_store("the database refused " + partition.topic + "/" + std::to_string(partition.partition) + "@" +
                            std::to_string(guilty.offset) + ", which becomes a dead letter: " + refused.detail,
                        0ms);
     return;
   }
   if (suspects_.empty()) {
-    spdlog::info("{}: the database refused a batch of {} events; looking for the guilty one: {}", view_.name, events, refused.detail);
+    spdlog::info("{}: the database refused a batch of {} events; looking for the guilty one: {}", view_.name, events,
+                 refused.detail);
   }
+  commit_in_halves();
+}
+
+// The first half of the batch under way now, the other one after it.
+void Loop::commit_in_halves() {
   auto front = std::make_unique<Batch>(view_);
-  front->take_front(*flying_, events / 2);
+  front->take_front(*flying_, flying_->events() / 2);
   suspects_.push_back(std::move(flying_));
   flying_ = std::move(front);
   start_commit();
@@ -223,11 +255,14 @@ void Loop::restart_from_store(const std::string& why, std::chrono::milliseconds 
   for (const auto& suspect : suspects_) forget(*suspect);
   suspects_.clear();
   forget(*open_);
+  stored_.clear();
+  mirror_due_ = false;
   flying_tally_ = open_tally_ = {};
   open_moved_ = false;
   open_is_full_ = false;
   partitions_.clear();
   for (std::vector<int>& slots : slots_) slots.clear();
+  if (seen_.is_worn()) loaded_ = false;
   synchronized_ = false;
   stalled_ = false;
   retry_at_ = clock_.now() + delay;
@@ -262,7 +297,8 @@ void Loop::synchronize() {
       for (const auto& [name, owned] : store_.take(assigned_, first)) {
         const auto topic = std::find(topics_.begin(), topics_.end(), name.topic) - topics_.begin();
         std::vector<int>& slots = slots_[static_cast<std::size_t>(topic)];
-        if (slots.size() <= static_cast<std::size_t>(name.partition)) slots.resize(static_cast<std::size_t>(name.partition) + 1, -1);
+        if (slots.size() <= static_cast<std::size_t>(name.partition))
+          slots.resize(static_cast<std::size_t>(name.partition) + 1, -1);
         slots[static_cast<std::size_t>(name.partition)] = static_cast<int>(partitions_.size());
         partitions_.push_back({name, owned.epoch, owned.next, owned.next, false});
         next[name] = owned.next;
@@ -317,8 +353,9 @@ Loop::Partition* Loop::partition_of(const Record& record) {
 }
 
 bool Loop::is_full() const {
-  const std::size_t rows_max = clock_.now() < others_until_ ? limits_.rows_max_shared : limits_.rows_max;
-  return open_is_full_ || open_->events() >= limits_.events_max || open_->rows() >= rows_max ||
+  const bool shared = clock_.now() < others_until_;
+  return open_is_full_ || open_->events() >= (shared ? limits_.events_max_shared : limits_.events_max) ||
+         open_->rows() >= (shared ? limits_.rows_max_shared : limits_.rows_max) ||
          open_->memory_bytes() >= limits_.bytes_max;
 }
 
@@ -327,7 +364,7 @@ void Loop::apply_ends() {
   for (const auto& [name, next] : ends_) {
     for (Partition& partition : partitions_) {
       if (partition.name != name) continue;
-      partition.at_end = true;
+      if (next >= partition.folded) partition.at_end = true;
       if (next <= partition.folded) continue;
       note_movement();
       partition.folded = next;
@@ -359,7 +396,6 @@ void Loop::fold() {
     }
     if (!open_is_full_) records_ = records_.subspan(group);
   }
-  if (is_full()) blocked_since_ = clock_.now();
 }
 
 // False when the open batch must be committed before this record can be folded.
@@ -371,21 +407,26 @@ bool Loop::fold_one(const Record& record, const DecodedEvent& event) {
   }
   const auto condemned = condemned_.empty() ? condemned_.end() : condemned_.find({partition->name, record.offset});
   if (condemned != condemned_.end()) {
-    add_dead_letter(record, condemned->second, event);
+    DecodedEvent guilty;
+    decoder_.describe(record, guilty);
+    guilty.rejection = condemned->second;
+    add_dead_letter(record, guilty);
   } else if (event.outcome == Outcome::contributes) {
     if (!open_->can_add(event)) return false;
     switch (seen_.insert(event.fingerprint)) {
       case SeenSet::Inserted::fresh:
         open_->add(event, {static_cast<std::uint32_t>(partition - partitions_.data()), record.offset});
         break;
-      case SeenSet::Inserted::duplicate: ++open_tally_.duplicates; break;
+      case SeenSet::Inserted::duplicate:
+        ++open_tally_.duplicates;
+        break;
       case SeenSet::Inserted::other_content:
         ++open_tally_.duplicates;
         ++open_tally_.ids_reused;
         break;
     }
   } else if (event.outcome == Outcome::rejected) {
-    add_dead_letter(record, event.rejection, event);
+    add_dead_letter(record, event);
   } else {
     ++open_tally_.passed_over;
   }
@@ -395,7 +436,7 @@ bool Loop::fold_one(const Record& record, const DecodedEvent& event) {
   return true;
 }
 
-void Loop::add_dead_letter(const Record& record, Rejection rejection, const DecodedEvent& event) {
+void Loop::add_dead_letter(const Record& record, const DecodedEvent& event) {
   DeadLetter letter;
   letter.partition = {topics_[record.topic], record.partition};
   letter.offset = record.offset;
@@ -405,7 +446,7 @@ void Loop::add_dead_letter(const Record& record, Rejection rejection, const Deco
   std::vector<Header> headers;
   record.headers(headers);
   for (const Header& header : headers) letter.headers.emplace_back(header.name, header.value);
-  letter.rejection = std::move(rejection);
+  letter.rejection = event.rejection;
   letter.source = event.source;
   letter.id = event.id;
   letter.type = event.type;
@@ -445,8 +486,12 @@ void Loop::submit() {
   if (stalled_) {
     Positions next;
     for (const Partition& partition : partitions_) next[partition.name] = partition.folded;
-    source_.start(next);
     stalled_ = false;
+    try {
+      source_.start(next);
+    } catch (const RetryError& error) {
+      restart_from_store(error.what(), next_backoff());
+    }
   }
 }
 
@@ -459,20 +504,24 @@ void Loop::start_commit() {
   committer_.start(*flying_, std::move(owned), known_.seq);
 }
 
-// What happens by time alone, when the store is free.
+void Loop::mirror() {
+  if (!mirror_due_) return;
+  source_.mirror(stored_);
+  mirror_due_ = false;
+  mirrored_at_ = clock_.now();
+}
+
+// What happens by time alone.
 void Loop::pass_time() {
-  if (committer_.busy() || !synchronized_) return;
   const Time now = clock_.now();
+  if (synchronized_ && now - mirrored_at_ >= mirror_interval) mirror();
+  if (committer_.busy() || !synchronized_) return;  // the store is not free
   try {
     if (now - looked_at_ >= look_interval) {
       // A worker that has nothing to commit stays near the others' fingerprints, so that its next commit need not
       // look through many of them under the lock.
       looked_at_ = now;
       if (store_.head() != known_) load_or_tail(false);
-    }
-    if (now - expired_at_ >= expire_interval) {
-      expired_at_ = now;
-      store_.expire();
     }
   } catch (const RetryError& error) {
     restart_from_store(error.what(), next_backoff());
@@ -484,19 +533,22 @@ bool Loop::caught_up() const {
          std::all_of(partitions_.begin(), partitions_.end(), [](const Partition& p) { return p.at_end; });
 }
 
-void Loop::finish(std::chrono::milliseconds timeout) {
+bool Loop::finish(std::chrono::milliseconds timeout) {
   if (committer_.busy()) {
     if (const std::optional<CommitOutcome> outcome = committer_.outcome(timeout)) {
-      if (std::holds_alternative<Applied>(*outcome)) settle(*outcome);
+      if (const auto* applied = std::get_if<Applied>(&*outcome)) count(*applied);
     }
   }
+  if (!partitions_.empty()) mirror();
   source_.stop();
+  return !committer_.busy();
 }
 
 std::string Loop::describe() const {
-  return fmt::format("{} events applied in {} commits, {} duplicates, {} dead letters, {} passed over, {} fingerprints ({} MiB)",
-                     counters_.applied_events, counters_.commits, counters_.duplicates, counters_.dead_letters,
-                     counters_.passed_over, seen_.size(), seen_.memory_bytes() >> 20);
+  return fmt::format(
+      "{} events applied in {} commits, {} duplicates, {} dead letters, {} passed over, {} fingerprints ({} MiB)",
+      counters_.applied_events, counters_.commits, counters_.duplicates, counters_.dead_letters, counters_.passed_over,
+      seen_.size(), seen_.memory_bytes() >> 20);
 }
 
 }  // namespace daybook

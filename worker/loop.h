@@ -43,14 +43,15 @@ struct Counters {
 
 class Loop {
  public:
-  Loop(const ViewDefinition& view, const FingerprintKey& key, Source& source, Store& store, Clock& clock, Limits limits);
+  Loop(const ViewDefinition& view, const FingerprintKey& key, Source& source, Store& store, Clock& clock,
+       Limits limits);
 
   // One round: settles a commit, polls, folds, submits. Returns within some 100 ms unless the store blocks.
   // Throws StopError when a person has to act.
   void step();
 
-  // Waits for the commit that is under way, at most `timeout`; drops the open batch.
-  void finish(std::chrono::milliseconds timeout);
+  // Waits for the commit that is under way, at most `timeout`; drops the open batch. False when the commit goes on.
+  bool finish(std::chrono::milliseconds timeout);
 
   // All assigned partitions were read to their end, and all of it is committed.
   bool caught_up() const;
@@ -80,8 +81,10 @@ class Loop {
   };
 
   void settle(const CommitOutcome& outcome);
+  void count(const Applied& applied);
   void on_applied(const Applied& applied);
   void on_refused(const Refused& refused);
+  void commit_in_halves();
   void merge(const std::vector<Fingerprint>& others);
 
   void on_revoked();
@@ -93,7 +96,7 @@ class Loop {
   void fold();
   void apply_ends();
   bool fold_one(const Record& record, const DecodedEvent& event);
-  void add_dead_letter(const Record& record, Rejection rejection, const DecodedEvent& event);
+  void add_dead_letter(const Record& record, const DecodedEvent& event);
   Partition* partition_of(const Record& record);
   bool is_full() const;
 
@@ -101,6 +104,7 @@ class Loop {
   void submit();
   void start_commit();
   void forget(Batch& batch);
+  void mirror();
   void pass_time();
   void note_movement();
   std::chrono::milliseconds patience() const;
@@ -113,7 +117,6 @@ class Loop {
   const Limits limits_;
   Decoder decoder_;
   SeenSet seen_;
-  Committer committer_;
   Counters counters_;
   std::minstd_rand jitter_;
 
@@ -133,14 +136,14 @@ class Loop {
 
   Tally open_tally_, flying_tally_;
   std::unique_ptr<Batch> open_;
-  std::unique_ptr<Batch> flying_;  // being committed
-  Time opened_at_{};               // first movement of the open batch
-  bool open_moved_ = false;        // some partition's position is beyond where the open batch begins
-  std::int64_t lag_ = 0;           // as of the last poll
-  bool open_is_full_ = false;      // the next event does not fit into the open batch
-  bool discard_outcome_ = false;   // of the commit under way: reading began again meanwhile
-  Time blocked_since_{};
-  std::span<const Record> records_;  // polled, not folded yet
+  std::unique_ptr<Batch> flying_;      // being committed
+  Time opened_at_{};                   // first movement of the open batch
+  bool open_moved_ = false;            // some partition's position is beyond where the open batch begins
+  std::int64_t lag_ = 0;               // as of the last poll
+  bool open_is_full_ = false;          // the next event does not fit into the open batch
+  bool discard_outcome_ = false;       // of the commit under way: reading began again meanwhile
+  std::optional<Time> blocked_since_;  // the open batch is full and the one before it still being committed
+  std::span<const Record> records_;    // polled, not folded yet
   std::vector<std::pair<TopicPartition, std::int64_t>> ends_;  // behind these records
   std::vector<DecodedEvent> decoded_;
 
@@ -151,9 +154,14 @@ class Loop {
   std::map<std::pair<TopicPartition, std::int64_t>, Rejection> condemned_;
 
   Time others_until_{};  // other workers committed lately
+  Positions stored_;     // what commits since the last assignment reached
+  bool mirror_due_ = false;
   Time mirrored_at_{};
   Time expired_at_{};
   Time looked_at_{};
+
+  // Last, so that it is destroyed first: its thread reads the batch that is being committed.
+  Committer committer_;
 };
 
 }  // namespace daybook

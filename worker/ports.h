@@ -71,13 +71,22 @@ struct Applied {
   // Fingerprints that other workers committed between the caller's last look and this commit.
   std::vector<Fingerprint> others;
 };
-struct Fenced {};                                                // another worker took a partition
-struct CommittedElsewhere { std::vector<Fingerprint> identities; };  // content is 0
-struct Behind {};                                                // look at the others' fingerprints first
-struct Retired { std::string why; };                             // the generation is not live any more
-struct Refused { std::string sqlstate, detail; };                // data that the database can't take (classes 22, 23)
-struct Unknown { std::string why; };                             // connection lost or the like: it may have happened
-using CommitOutcome = std::variant<Applied, Fenced, CommittedElsewhere, Behind, Retired, Refused, Unknown>;
+struct Fenced {};  // another worker took a partition
+struct CommittedElsewhere {
+  std::vector<Fingerprint> identities;
+};                 // content is 0
+struct Behind {};  // look at the others' fingerprints first
+struct Retired {
+  std::string why;
+};  // the generation is not live any more
+struct Refused {
+  std::string sqlstate, detail;
+};                  // data that the database can't take (classes 22, 23)
+struct TooSlow {};  // cancelled by the statement timeout: nothing happened
+struct Unknown {
+  std::string why;
+};  // connection lost or the like: it may have happened
+using CommitOutcome = std::variant<Applied, Fenced, CommittedElsewhere, Behind, Retired, Refused, TooSlow, Unknown>;
 
 struct Tail {
   Head head;

@@ -3,6 +3,7 @@
 #include <spdlog/spdlog.h>
 #include <unistd.h>
 
+#include <cstdlib>
 #include <exception>
 #include <thread>
 
@@ -17,6 +18,8 @@ namespace {
 
 using namespace std::chrono_literals;
 
+constexpr int exit_status_ok = 0;
+
 class SteadyClock : public Clock {
  public:
   std::chrono::steady_clock::time_point now() override { return std::chrono::steady_clock::now(); }
@@ -30,14 +33,16 @@ std::string owner_name() {
 }
 
 sql::Generation find_generation(const WorkerSettings& settings, const ViewDefinition& view) {
-  const postgres::Connection connection = postgres::connect(settings.database, "daybook worker " + view.name);
+  const postgres::Connection connection = postgres::connect(settings.database, "daybook-worker/" + view.name);
   try {
     sql::require_migrated(*connection);
     pqxx::nontransaction transaction(*connection);
     const std::optional<sql::Generation> generation = sql::live_generation(transaction, view.name);
-    if (!generation) throw StopError("view " + view.name + " is not in the database: run `daybook views apply` with its definition");
+    if (!generation)
+      throw StopError("view " + view.name + " is not in the database: run `daybook views apply` with its definition");
     if (generation->definition_text != view.canonical_json) {
-      throw StopError("view " + view.name + " is in the database with another definition: give the changed one a new view name and"
+      throw StopError("view " + view.name +
+                      " is in the database with another definition: give the changed one a new view name and"
                       " run `daybook views apply`, or run this worker with the definition that is there");
     }
     return *generation;
@@ -74,26 +79,32 @@ FingerprintKey key_of(const sql::Generation& generation) {
   return key;
 }
 
+KafkaSource::Settings source_settings(const WorkerSettings& settings, const ViewDefinition& view) {
+  return {settings.brokers, group_of(view), view.topics(), settings.properties};
+}
+
 void run_view(const WorkerSettings& settings, const ViewDefinition& view, const std::atomic<bool>& stop) {
   const std::optional<sql::Generation> found = wait_for_generation(settings, view, stop);
   if (!found) return;
   const sql::Generation& generation = *found;
   SteadyClock clock;
   PgStore store(settings.database, view, generation, owner_name());
-  KafkaSource source({settings.brokers, group_of(view), view.topics(), settings.properties});
+  KafkaSource source(source_settings(settings, view));
   Loop loop(view, key_of(generation), source, store, clock, Limits{});
   spdlog::info("{}: worker started; group {}, generation {}", view.name, group_of(view), generation.id);
 
   std::string last_line = loop.describe();
   auto next_line = clock.now() + 10s;
-  const auto deadline = clock.now() + std::chrono::seconds(settings.patience_seconds);
+  auto last_read = clock.now();
   while (!stop) {
     loop.step();
+    if (loop.reading()) last_read = clock.now();
     if (settings.once) {
       if (loop.caught_up()) break;
-      if (!loop.reading() && clock.now() >= deadline) {
+      if (clock.now() - last_read >= std::chrono::seconds(settings.patience_seconds)) {
         throw RetryError(view.name + ": nothing could be read within " + std::to_string(settings.patience_seconds) +
-                         " s: broker " + settings.brokers + " or the database does not answer, or other members hold all partitions");
+                         " s: broker " + settings.brokers +
+                         " or the database does not answer, or other members hold all partitions");
       }
     }
     if (clock.now() >= next_line) {
@@ -104,7 +115,12 @@ void run_view(const WorkerSettings& settings, const ViewDefinition& view, const 
       }
     }
   }
-  loop.finish(3s);
+  if (!loop.finish(3s)) {
+    // The database does not answer. Nothing is lost by not waiting for it: what it did not commit is read again.
+    spdlog::warn("{}: the commit under way does not end; the worker ends without it", view.name);
+    source.close();
+    std::_Exit(exit_status_ok);
+  }
   spdlog::info("{}: worker ends; {}", view.name, loop.describe());
 }
 
@@ -112,12 +128,15 @@ void run_view(const WorkerSettings& settings, const ViewDefinition& view, const 
 
 std::string group_of(const ViewDefinition& view) { return "daybook." + view.name; }
 
-void run_worker(const WorkerSettings& settings, const std::vector<ViewDefinition>& views, const std::atomic<bool>& stop) {
+void run_worker(const WorkerSettings& settings, const std::vector<ViewDefinition>& views,
+                const std::atomic<bool>& stop) {
   // One view's end must not take the others down in mid-air: all are told to stop, then the first error is thrown.
   std::atomic<bool> stop_all{false};
   std::vector<std::exception_ptr> errors(views.size());
   std::vector<std::thread> threads;
   std::atomic<std::size_t> running{views.size()};
+  // Wrong properties are refused before anything starts.
+  for (const ViewDefinition& view : views) KafkaSource::check(source_settings(settings, view));
   for (std::size_t i = 0; i < views.size(); ++i) {
     threads.emplace_back([&, i] {
       try {
@@ -129,8 +148,18 @@ void run_worker(const WorkerSettings& settings, const std::vector<ViewDefinition
       --running;
     });
   }
+  std::optional<std::chrono::steady_clock::time_point> stopped_at;
   while (running > 0) {
-    if (stop) stop_all = true;
+    if (stop && !stopped_at) {
+      stopped_at = std::chrono::steady_clock::now();
+      stop_all = true;
+    }
+    if (stopped_at && std::chrono::steady_clock::now() - *stopped_at > 4500ms) {
+      // A broker or database that does not answer holds a loop. Nothing is lost by leaving: what is not committed is
+      // read again.
+      spdlog::warn("worker ends without waiting for a broker or database that does not answer");
+      std::_Exit(exit_status_ok);
+    }
     std::this_thread::sleep_for(20ms);
   }
   for (std::thread& thread : threads) thread.join();

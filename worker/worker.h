@@ -23,7 +23,9 @@ struct WorkerSettings {
 // The consumer group of a view's workers.
 std::string group_of(const ViewDefinition& view);
 
-// Runs until `stop` becomes true (or, with `once`, until all is applied). Throws StopError and, with `once`, RetryError.
-void run_worker(const WorkerSettings& settings, const std::vector<ViewDefinition>& views, const std::atomic<bool>& stop);
+// Runs until `stop` becomes true (or, with `once`, until all is applied). Throws StopError and, with `once`,
+// RetryError.
+void run_worker(const WorkerSettings& settings, const std::vector<ViewDefinition>& views,
+                const std::atomic<bool>& stop);
 
 }  // namespace daybook

@@ -1,5 +1,5 @@
 -- The commit of a `summary` view: ONE call, in autocommit, does all of a batch or nothing. ARCHITECTURE.md
--- walks through it. Rendered by sql/apply.cpp from a definition; generation {{generation}}, table {{table}}.
+-- walks through it. Rendered by sql/render.cpp from a definition; generation {{generation}}, table {{table}}.
 --
 -- VOLATILE: each statement takes a fresh snapshot, so that everything after the lock sees what the former
 -- holder of the lock wrote. That is what makes balances right (a single statement's snapshot would be older

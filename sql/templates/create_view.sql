@@ -1,4 +1,4 @@
--- Creates a view's table, its generation and its bookkeeping. Rendered by sql/apply.cpp from a definition.
+-- Creates a view's table, its generation and its bookkeeping. Rendered by sql/render.cpp from a definition.
 -- fillfactor 50 leaves room for HOT updates: rows of recent days change all the time.
 CREATE TABLE {{table}} (
     {{columns}},

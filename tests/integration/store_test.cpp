@@ -28,12 +28,14 @@ class PgView {
   explicit PgView(ViewDefinition view) : view_(std::move(view)) {
     spdlog::set_level(spdlog::level::err);
     const char* uri = std::getenv("DAYBOOK_DATABASE");
-    REQUIRE_MESSAGE(uri != nullptr, "DAYBOOK_DATABASE is not set: run scripts/test, or scripts/services start DIR and source DIR/env");
+    REQUIRE_MESSAGE(uri != nullptr,
+                    "DAYBOOK_DATABASE is not set: run scripts/test, or scripts/services start DIR and source DIR/env");
     uri_ = uri;
-    connection_ = postgres::connect(uri_, "daybook test");
+    connection_ = postgres::connect(uri_, "daybook-test");
     sql::migrate(*connection_);
     static int number = 0;
-    view_.name = "t" + std::to_string(std::chrono::steady_clock::now().time_since_epoch().count()) + "_" + std::to_string(++number);
+    view_.name = "t" + std::to_string(std::chrono::steady_clock::now().time_since_epoch().count()) + "_" +
+                 std::to_string(++number);
     view_.canonical_json = "{\"view\": \"" + view_.name + "\"}";
     CHECK(sql::apply_view(*connection_, view_) == sql::Applied::created);
     CHECK(sql::apply_view(*connection_, view_) == sql::Applied::already_there);
@@ -80,7 +82,9 @@ class PgView {
   }
   std::vector<DeadLetter> dead_letters() {
     std::vector<DeadLetter> letters;
-    for (const auto& row : query("SELECT topic, partition, record_offset, code, detail, record_value FROM daybook.dead_letter WHERE generation = " + g())) {
+    for (const auto& row : query("SELECT topic, partition, record_offset, code, detail, record_value FROM "
+                                 "daybook.dead_letter WHERE generation = " +
+                                 g())) {
       DeadLetter letter;
       letter.partition = {row[0].as<std::string>(), row[1].as<std::int32_t>()};
       letter.offset = row[2].as<std::int64_t>();
@@ -125,7 +129,8 @@ TEST_CASE("summary cases on PostgreSQL") {
           CAPTURE(events);
           CAPTURE(repeated);
           PgView pg(test.view);
-          const Log log = addressed_to(pg.view().name, test.view.name, repeated ? with_every_record_repeated(test.log) : test.log);
+          const Log log =
+              addressed_to(pg.view().name, test.view.name, repeated ? with_every_record_repeated(test.log) : test.log);
           RunOptions options;
           options.limits.events_max = events;
           options.run_max = 4;
@@ -134,7 +139,8 @@ TEST_CASE("summary cases on PostgreSQL") {
           if (repeated) continue;
           const std::vector<DeadLetter> letters = pg.dead_letters();
           CHECK(letters.size() == test.dead_letters.size());
-          for (const DeadLetter& letter : letters) CHECK(letter.value == log.at(letter.partition).at(letter.offset).value);
+          for (const DeadLetter& letter : letters)
+            CHECK(letter.value == log.at(letter.partition).at(letter.offset).value);
         }
       }
     }
@@ -144,12 +150,14 @@ TEST_CASE("summary cases on PostgreSQL") {
 TEST_CASE("the table has the columns of the definition and no others") {
   PgView pg(summary());
   std::string columns;
-  for (const auto& row : pg.query("SELECT column_name || ' ' || data_type FROM information_schema.columns WHERE table_name = '" +
-                                  pg.view().name + "' ORDER BY ordinal_position")) {
+  for (const auto& row :
+       pg.query("SELECT column_name || ' ' || data_type FROM information_schema.columns WHERE table_name = '" +
+                pg.view().name + "' ORDER BY ordinal_position")) {
     columns += std::string(row[0].c_str()) + ", ";
   }
   CHECK(columns ==
-        "facility_id uuid, date date, total_stock integer, total_transferred integer, total_requests integer, updated_at timestamp with "
+        "facility_id uuid, date date, total_stock integer, total_transferred integer, total_requests integer, "
+        "updated_at timestamp with "
         "time zone, ");
 }
 
@@ -203,8 +211,9 @@ TEST_CASE("a commit under an old epoch or from another offset changes nothing") 
   Decoder decoder(pg.view(), test_key);
   DecodedEvent event;
   Record record;
-  record.value = R"({"specversion":"1.0","source":"/s","id":"1","type":"bloodbank.stock.changed","time":"2026-03-01T12:00:00Z",)"
-                 R"("data":{"facility_id":"00000000-0000-4000-8000-000000000001","quantity":4}})";
+  record.value =
+      R"({"specversion":"1.0","source":"/s","id":"1","type":"bloodbank.stock.changed","time":"2026-03-01T12:00:00Z",)"
+      R"("data":{"facility_id":"00000000-0000-4000-8000-000000000001","quantity":4}})";
   decoder.decode(record, event);
   REQUIRE(event.outcome == Outcome::contributes);
   Batch batch(pg.view());
@@ -236,10 +245,11 @@ TEST_CASE("fingerprints beyond the window are dropped from the store, the newest
   Log log;
   auto& records = log[{"bloodbank.events", 0}];
   for (int i = 0; i < 5000; ++i) {
-    records[i] = LogRecord{R"({"specversion":"1.0","source":"/s","type":"bloodbank.stock.changed","time":"2026-03-01T12:00:00Z","id":")" +
-                               std::to_string(i) + R"(","data":{"facility_id":"00000000-0000-4000-8000-000000000001","quantity":1}})",
-                           1'790'000'000'000,
-                           {}};
+    records[i] = LogRecord{
+        R"({"specversion":"1.0","source":"/s","type":"bloodbank.stock.changed","time":"2026-03-01T12:00:00Z","id":")" +
+            std::to_string(i) + R"(","data":{"facility_id":"00000000-0000-4000-8000-000000000001","quantity":1}})",
+        1'790'000'000'000,
+        {}};
   }
   RunOptions options;
   options.limits.events_max = 100;

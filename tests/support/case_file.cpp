@@ -15,7 +15,8 @@ using nlohmann::json;
 
 std::string from_hex(const std::string& hex) {
   std::string bytes;
-  for (std::size_t i = 0; i + 1 < hex.size(); i += 2) bytes.push_back(static_cast<char>(std::stoi(hex.substr(i, 2), nullptr, 16)));
+  for (std::size_t i = 0; i + 1 < hex.size(); i += 2)
+    bytes.push_back(static_cast<char>(std::stoi(hex.substr(i, 2), nullptr, 16)));
   return bytes;
 }
 
@@ -24,7 +25,8 @@ ViewDefinition view_of(const json& member, const std::filesystem::path& folder) 
   auto read = read_definition(member.dump());
   if (auto* view = std::get_if<ViewDefinition>(&read)) return *view;
   std::string mistakes;
-  for (const auto& m : std::get<std::vector<DefinitionMistake>>(read)) mistakes += m.pointer + ": found " + m.found + ", expected " + m.expected + "\n";
+  for (const auto& m : std::get<std::vector<DefinitionMistake>>(read))
+    mistakes += m.pointer + ": found " + m.found + ", expected " + m.expected + "\n";
   throw std::runtime_error(mistakes);
 }
 
@@ -62,14 +64,16 @@ CaseFile load_case(const std::filesystem::path& path) {
   for (const auto& [key, values] : text.at("rows").items()) {
     RowKeyText columns;
     std::size_t begin = 0;
-    for (std::size_t bar; (bar = key.find('|', begin)) != std::string::npos; begin = bar + 1) columns.push_back(key.substr(begin, bar - begin));
+    for (std::size_t bar; (bar = key.find('|', begin)) != std::string::npos; begin = bar + 1)
+      columns.push_back(key.substr(begin, bar - begin));
     columns.push_back(key.substr(begin));
     test.rows[columns] = values.get<std::vector<std::int64_t>>();
   }
   for (const json& letter : text.value("dead_letters", json::array())) {
     const std::string where = letter[0];
     const auto at = where.rfind('@');
-    test.dead_letters.push_back({partition_of(where.substr(0, at)), std::stoll(where.substr(at + 1)), letter[1], letter[2]});
+    test.dead_letters.push_back(
+        {partition_of(where.substr(0, at)), std::stoll(where.substr(at + 1)), letter[1], letter[2]});
   }
   return test;
 }

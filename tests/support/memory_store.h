@@ -152,7 +152,8 @@ class MemoryStore : public Store {
         if (view_.columns[c].aggregate != Aggregate::balance) {
           table[key][c] += change;
         } else {
-          for (auto later = table.find(key); later != table.end() && without_date(later->first) == without_date(key); ++later) {
+          for (auto later = table.find(key); later != table.end() && without_date(later->first) == without_date(key);
+               ++later) {
             later->second[c] += change;
           }
         }

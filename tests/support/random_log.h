@@ -25,18 +25,25 @@ inline Log random_log(std::uint32_t seed, int partitions, int events) {
     switch (below(12)) {
       case 0:
       case 1:
-        value = head + R"("type":"bloodbank.request.created","data":{"facility_id":")" + facility + R"(","created_at":")" + day + R"(T12:00:00Z"}})";
+        value = head + R"("type":"bloodbank.request.created","data":{"facility_id":")" + facility +
+                R"(","created_at":")" + day + R"(T12:00:00Z"}})";
         break;
       case 2:
-        value = head + R"("type":"bloodbank.units.transferred","data":{"dispatched_to_id":")" + facility + R"(","date_delivered":")" + day +
-                R"(","quantity":)" + quantity + "}}";
+        value = head + R"("type":"bloodbank.units.transferred","data":{"dispatched_to_id":")" + facility +
+                R"(","date_delivered":")" + day + R"(","quantity":)" + quantity + "}}";
         break;
-      case 3: value = head + R"("type":"bloodbank.stock.changed","time":"yesterday","data":{}})"; break;
-      case 4: value = sent.empty() ? "{" : sent[below(static_cast<std::uint32_t>(sent.size()))]; break;
-      case 5: value = sent.empty() ? "" : sent.back(); break;
+      case 3:
+        value = head + R"("type":"bloodbank.stock.changed","time":"yesterday","data":{}})";
+        break;
+      case 4:
+        value = sent.empty() ? "{" : sent[below(static_cast<std::uint32_t>(sent.size()))];
+        break;
+      case 5:
+        value = sent.empty() ? "" : sent.back();
+        break;
       default:
-        value = head + R"("type":"bloodbank.stock.changed","time":")" + day + R"(T12:00:00Z","data":{"facility_id":")" + facility +
-                R"(","quantity":)" + quantity + "}}";
+        value = head + R"("type":"bloodbank.stock.changed","time":")" + day + R"(T12:00:00Z","data":{"facility_id":")" +
+                facility + R"(","quantity":)" + quantity + "}}";
     }
     sent.push_back(value);
     auto& records = log[{"bloodbank.events", static_cast<std::int32_t>(below(static_cast<std::uint32_t>(partitions)))}];

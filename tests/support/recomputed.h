@@ -17,7 +17,8 @@ inline Rows recomputed(const ViewDefinition& view, const Log& log, const std::ve
   for (const auto& [partition, records] : log) {
     recomputation.expect(partition, 0, records.empty() ? 0 : records.rbegin()->first + 1);
   }
-  for (const DeadLetter& letter : letters) recomputation.expect(verify::DeadLetter{letter.partition, letter.offset, letter.rejection.code});
+  for (const DeadLetter& letter : letters)
+    recomputation.expect(verify::DeadLetter{letter.partition, letter.offset, letter.rejection.code});
   for (const auto& [partition, records] : log) {
     for (const auto& [offset, record] : records) {
       verify::LogRecord out;
@@ -31,8 +32,8 @@ inline Rows recomputed(const ViewDefinition& view, const Log& log, const std::ve
     }
   }
   for (const verify::DeadLetterDifference& difference : recomputation.dead_letter_differences()) {
-    FAIL_CHECK("dead letters differ from verify's judgement at ", difference.partition.partition, "@", difference.offset, ": ",
-               difference.code, " ", difference.detail);
+    FAIL_CHECK("dead letters differ from verify's judgement at ", difference.partition.partition, "@",
+               difference.offset, ": ", difference.code, " ", difference.detail);
   }
   Rows rows;
   for (const auto& [key, values] : recomputation.rows()) rows[key] = values;

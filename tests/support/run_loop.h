@@ -9,10 +9,10 @@
 namespace daybook::test {
 
 struct RunOptions {
-  std::uint32_t seed = 1;       // of the order between partitions
-  std::size_t run_max = 100;    // records a poll delivers at most
+  std::uint32_t seed = 1;     // of the order between partitions
+  std::size_t run_max = 100;  // records a poll delivers at most
   Limits limits;
-  int rebalances = 0;           // assignments taken away and given back while it runs
+  int rebalances = 0;  // assignments taken away and given back while it runs
 };
 
 inline const FingerprintKey test_key{7, 7, 7};

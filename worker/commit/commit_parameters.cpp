@@ -13,14 +13,16 @@
 namespace daybook {
 namespace {
 
-static_assert(std::endian::native == std::endian::little, "fingerprints are stored in the memory order of little-endian machines");
+static_assert(std::endian::native == std::endian::little,
+              "fingerprints are stored in the memory order of little-endian machines");
 
 // Text that PostgreSQL takes: valid UTF-8 without U+0000. What isn't becomes U+FFFD; the original bytes of a dead
 // letter are kept in record_value.
 std::string as_text(const std::string& bytes) {
   const std::string quoted = nlohmann::json(bytes).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
   std::string text = nlohmann::json::parse(quoted).get<std::string>();
-  for (std::size_t nul = text.find('\0'); nul != std::string::npos; nul = text.find('\0', nul)) text.replace(nul, 1, "\xEF\xBF\xBD");
+  for (std::size_t nul = text.find('\0'); nul != std::string::npos; nul = text.find('\0', nul))
+    text.replace(nul, 1, "\xEF\xBF\xBD");
   return text;
 }
 
@@ -53,8 +55,8 @@ std::string int8_parameter(std::int64_t value) {
 
 void add_positions(std::vector<std::string>& out, const Batch& batch, const OwnedPositions& owned) {
   const std::size_t size = batch.ranges().size();
-  BinaryArray topics(PgType::text, size), partitions(PgType::int4, size), epochs(PgType::int8, size), from(PgType::int8, size),
-      to(PgType::int8, size);
+  BinaryArray topics(PgType::text, size), partitions(PgType::int4, size), epochs(PgType::int8, size),
+      from(PgType::int8, size), to(PgType::int8, size);
   for (const auto& [name, range] : batch.ranges()) {
     topics.add_bytes(name.topic);
     partitions.add_int4(name.partition);
@@ -67,14 +69,16 @@ void add_positions(std::vector<std::string>& out, const Batch& batch, const Owne
 
 void add_dead_letters(std::vector<std::string>& out, const Batch& batch) {
   const std::size_t size = batch.dead_letters().size();
-  BinaryArray topics(PgType::text, size), partitions(PgType::int4, size), offsets(PgType::int8, size), times(PgType::int8, size),
-      keys(PgType::bytea, size), values(PgType::bytea, size), headers(PgType::text, size), codes(PgType::text, size),
-      details(PgType::text, size), sources(PgType::text, size), ids(PgType::text, size), types(PgType::text, size);
+  BinaryArray topics(PgType::text, size), partitions(PgType::int4, size), offsets(PgType::int8, size),
+      times(PgType::int8, size), keys(PgType::bytea, size), values(PgType::bytea, size), headers(PgType::text, size),
+      codes(PgType::text, size), details(PgType::text, size), sources(PgType::text, size), ids(PgType::text, size),
+      types(PgType::text, size);
   for (const DeadLetter& letter : batch.dead_letters()) {
     topics.add_bytes(letter.partition.topic);
     partitions.add_int4(letter.partition.partition);
     offsets.add_int8(letter.offset);
-    if (letter.timestamp_ms >= 0) {
+    // PostgreSQL's timestamps end in the year 294276; a producer may have written nanoseconds.
+    if (letter.timestamp_ms >= 0 && letter.timestamp_ms < 9'000'000'000'000'000) {
       times.add_int8(letter.timestamp_ms);
     } else {
       times.add_null();
@@ -84,7 +88,8 @@ void add_dead_letters(std::vector<std::string>& out, const Batch& batch) {
     headers.add_bytes(headers_json(letter));
     codes.add_bytes(letter.rejection.code);
     details.add_bytes(as_text(letter.rejection.detail));
-    for (const auto& [array, text] : {std::pair{&sources, &letter.source}, {&ids, &letter.id}, {&types, &letter.type}}) {
+    for (const auto& [array, text] :
+         {std::pair{&sources, &letter.source}, {&ids, &letter.id}, {&types, &letter.type}}) {
       if (text->empty()) {
         array->add_null();
       } else {
@@ -92,21 +97,31 @@ void add_dead_letters(std::vector<std::string>& out, const Batch& batch) {
       }
     }
   }
-  for (BinaryArray* array : {&topics, &partitions, &offsets, &times, &keys, &values, &headers, &codes, &details, &sources, &ids, &types}) {
+  for (BinaryArray* array :
+       {&topics, &partitions, &offsets, &times, &keys, &values, &headers, &codes, &details, &sources, &ids, &types}) {
     out.push_back(array->take());
   }
 }
 
 // The key columns of the rows that `row_at` names for 0 to size - 1.
 template <typename RowAt>
-void add_keys(std::vector<std::string>& out, const ViewDefinition& view, const RowChanges& rows, std::size_t size, RowAt row_at) {
+void add_keys(std::vector<std::string>& out, const ViewDefinition& view, const RowChanges& rows, std::size_t size,
+              RowAt row_at) {
   std::vector<BinaryArray> arrays;
   for (const KeyColumn& column : view.key) {
     switch (column.type) {
-      case KeyType::uuid: arrays.emplace_back(PgType::uuid, size); break;
-      case KeyType::text: arrays.emplace_back(PgType::text, size); break;
-      case KeyType::integer: arrays.emplace_back(PgType::int8, size); break;
-      case KeyType::date: arrays.emplace_back(PgType::date, size); break;
+      case KeyType::uuid:
+        arrays.emplace_back(PgType::uuid, size);
+        break;
+      case KeyType::text:
+        arrays.emplace_back(PgType::text, size);
+        break;
+      case KeyType::integer:
+        arrays.emplace_back(PgType::int8, size);
+        break;
+      case KeyType::date:
+        arrays.emplace_back(PgType::date, size);
+        break;
     }
   }
   for (std::size_t i = 0; i < size; ++i) {
@@ -148,10 +163,12 @@ std::string fingerprint_bytes(const std::vector<Fingerprint>& fingerprints) {
 
 std::vector<Fingerprint> fingerprints_from(std::string_view bytes, std::size_t stride) {
   if (bytes.size() % stride != 0) {
-    throw StopError("daybook.seen: " + std::to_string(bytes.size()) + " bytes of fingerprints; expected a multiple of " + std::to_string(stride));
+    throw StopError("daybook.seen: " + std::to_string(bytes.size()) +
+                    " bytes of fingerprints; expected a multiple of " + std::to_string(stride));
   }
   std::vector<Fingerprint> fingerprints(bytes.size() / stride);
-  for (std::size_t i = 0; i < fingerprints.size(); ++i) std::memcpy(&fingerprints[i], bytes.data() + i * stride, stride);
+  for (std::size_t i = 0; i < fingerprints.size(); ++i)
+    std::memcpy(&fingerprints[i], bytes.data() + i * stride, stride);
   return fingerprints;
 }
 

@@ -25,28 +25,35 @@ PgStore::PgStore(std::string uri, const ViewDefinition& view, sql::Generation ge
 
 bool PgStore::connect() {
   if (connection_ && connection_->is_open()) return false;
-  connection_ = postgres::connect(uri_, "daybook worker " + view_.name);
+  connection_ = postgres::connect(uri_, "daybook-worker/" + view_.name);
   const std::string g = std::to_string(generation_.id);
   try {
     pqxx::nontransaction transaction(*connection_);
     // A server that hangs must not hang the worker for ever; an idle session must not hold anything.
-    transaction.exec("SET statement_timeout = '60s'; SET idle_in_transaction_session_timeout = '10s'; SET bytea_output = 'hex'");
+    // The commit function relies on a fresh snapshot for each of its statements, whatever the role's default is.
+    transaction.exec(
+        "SET statement_timeout = '300s'; SET idle_in_transaction_session_timeout = '10s'; SET bytea_output = 'hex';"
+        " SET default_transaction_isolation = 'read committed'");
     connection_->prepare("commit", sql::render_commit_call(view_, generation_.id));
-    connection_->prepare("take", "SELECT topic, partition, next_offset, epoch FROM daybook.take(" + g + ", $1, $2, $3, $4)");
+    connection_->prepare("take",
+                         "SELECT topic, partition, next_offset, epoch FROM daybook.take(" + g + ", $1, $2, $3, $4)");
     connection_->prepare("head", "SELECT seq, nonce FROM daybook.view_head WHERE generation = " + g);
     // The head and the chunks of one snapshot. The first row that can hold something newer than $1 is the last one
     // that began at or before the next commit.
-    connection_->prepare("tail",
-                         "SELECT h.seq, h.nonce, s.fingerprints FROM daybook.view_head h LEFT JOIN daybook.seen s"
-                         " ON s.generation = h.generation AND s.last_seq > $1 AND s.first_seq >= coalesce((SELECT max(o.first_seq)"
-                         " FROM daybook.seen o WHERE o.generation = h.generation AND o.first_seq <= $1 + 1), 0)"
-                         " WHERE h.generation = " + g + " ORDER BY s.first_seq");
+    connection_->prepare(
+        "tail",
+        "SELECT h.seq, h.nonce, s.fingerprints FROM daybook.view_head h LEFT JOIN daybook.seen s"
+        " ON s.generation = h.generation AND s.last_seq > $1 AND s.first_seq >= coalesce((SELECT max(o.first_seq)"
+        " FROM daybook.seen o WHERE o.generation = h.generation AND o.first_seq <= $1 + 1), 0)"
+        " WHERE h.generation = " +
+            g + " ORDER BY s.first_seq");
     // The newest rows that hold the window together stay.
-    connection_->prepare("expire",
-                         "DELETE FROM daybook.seen WHERE generation = " + g +
-                             " AND first_seq <= (SELECT max(first_seq) FROM (SELECT first_seq, sum(length(fingerprints) / 16) OVER"
-                             " (ORDER BY first_seq DESC) - length(fingerprints) / 16 AS newer FROM daybook.seen WHERE generation = " + g +
-                             ") AS s WHERE newer >= $1)");
+    connection_->prepare(
+        "expire",
+        "DELETE FROM daybook.seen WHERE generation = " + g +
+            " AND first_seq <= (SELECT max(first_seq) FROM (SELECT first_seq, sum(length(fingerprints) / 16) OVER"
+            " (ORDER BY first_seq DESC) - length(fingerprints) / 16 AS newer FROM daybook.seen WHERE generation = " +
+            g + ") AS s WHERE newer >= $1)");
   } catch (...) {
     connection_.reset();
     postgres::rethrow("database: preparing the statements of view " + view_.name);
@@ -58,7 +65,8 @@ Head PgStore::head() {
   try {
     pqxx::nontransaction transaction(*connection_);
     const pqxx::result rows = transaction.exec_prepared("head");
-    if (rows.empty()) throw StopError("database: view " + view_.name + " has lost its generation " + std::to_string(generation_.id));
+    if (rows.empty())
+      throw StopError("database: view " + view_.name + " has lost its generation " + std::to_string(generation_.id));
     return {rows[0][0].as<std::int64_t>(), rows[0][1].as<std::string>()};
   } catch (...) {
     connection_.reset();
@@ -70,11 +78,13 @@ Head PgStore::load(const std::function<void(std::span<const Fingerprint>)>& each
   try {
     // One snapshot for the head and all chunks.
     pqxx::transaction<pqxx::repeatable_read> transaction(*connection_);
+    transaction.exec("SET LOCAL idle_in_transaction_session_timeout = 0");  // adding a chunk to the set takes its time
     const pqxx::result head = transaction.exec_prepared("head");
     const std::string g = std::to_string(generation_.id);
-    transaction.exec("DECLARE chunks NO SCROLL CURSOR FOR SELECT fingerprints FROM daybook.seen WHERE generation = " + g + " ORDER BY first_seq");
+    transaction.exec("DECLARE chunks NO SCROLL CURSOR FOR SELECT fingerprints FROM daybook.seen WHERE generation = " +
+                     g + " ORDER BY first_seq");
     for (;;) {
-      const pqxx::result rows = transaction.exec("FETCH 64 FROM chunks");
+      const pqxx::result rows = transaction.exec("FETCH 2 FROM chunks");
       if (rows.empty()) break;
       for (const auto& row : rows) each_chunk(fingerprints_from(postgres::bytes_of(row[0]), sizeof(Fingerprint)));
     }
@@ -109,7 +119,8 @@ Tail PgStore::tail(std::int64_t seq) {
 }
 
 OwnedPositions PgStore::take(const std::vector<TopicPartition>& partitions, const Positions& first) {
-  BinaryArray topics(PgType::text, partitions.size()), numbers(PgType::int4, partitions.size()), starts(PgType::int8, partitions.size());
+  BinaryArray topics(PgType::text, partitions.size()), numbers(PgType::int4, partitions.size()),
+      starts(PgType::int8, partitions.size());
   for (const TopicPartition& partition : partitions) {
     topics.add_bytes(partition.topic);
     numbers.add_int4(partition.partition);
@@ -118,8 +129,10 @@ OwnedPositions PgStore::take(const std::vector<TopicPartition>& partitions, cons
   try {
     pqxx::nontransaction transaction(*connection_);
     OwnedPositions owned;
-    for (const auto& row : postgres::exec_binary(transaction, "take", {owner_, topics.take(), numbers.take(), starts.take()})) {
-      owned[{row[0].as<std::string>(), row[1].as<std::int32_t>()}] = {row[2].as<std::int64_t>(), row[3].as<std::int64_t>()};
+    for (const auto& row :
+         postgres::exec_binary(transaction, "take", {owner_, topics.take(), numbers.take(), starts.take()})) {
+      owned[{row[0].as<std::string>(), row[1].as<std::int32_t>()}] = {row[2].as<std::int64_t>(),
+                                                                      row[3].as<std::int64_t>()};
     }
     return owned;
   } catch (...) {
@@ -139,9 +152,10 @@ CommitOutcome PgStore::commit(const Batch& batch, const OwnedPositions& owned, s
     // data; all else is the database's trouble, and reading starts again from the stored positions.
     const std::string state = postgres::sqlstate(error);
     if (state.rfind("22", 0) == 0 || state.rfind("23", 0) == 0) return Refused{state, first_line(error.what())};
+    if (state == "57014") return TooSlow{};
     if (state.rfind("42", 0) == 0 || state.rfind("3F", 0) == 0) {
-      return Retired{"the commit function or the table of generation " + std::to_string(generation_.id) + " is not usable: " + first_line(error.what()) +
-                     " (run `daybook views apply` with this program)"};
+      return Retired{"the commit function or the table of generation " + std::to_string(generation_.id) +
+                     " is not usable: " + first_line(error.what()) + " (run `daybook views apply` with this program)"};
     }
     connection_.reset();
     return Unknown{first_line(error.what())};
@@ -153,13 +167,15 @@ CommitOutcome PgStore::commit(const Batch& batch, const OwnedPositions& owned, s
 
 CommitOutcome PgStore::call_commit(const Batch& batch, const OwnedPositions& owned, std::int64_t known_seq) {
   pqxx::nontransaction transaction(*connection_);
-  const pqxx::result rows = postgres::exec_binary(transaction, "commit", commit_parameters(view_, batch, owned, known_seq));
+  const pqxx::result rows =
+      postgres::exec_binary(transaction, "commit", commit_parameters(view_, batch, owned, known_seq));
   const std::string outcome = rows.at(0)[0].as<std::string>();
   if (outcome == "fenced") return Fenced{};
   if (outcome == "behind") return Behind{};
   if (outcome == "duplicates") return CommittedElsewhere{fingerprints_from(postgres::bytes_of(rows[0][3]), 12)};
   if (outcome == "retired") {
-    return Retired{"generation " + std::to_string(generation_.id) + " of this view is not live any more, or its table was replaced"};
+    return Retired{"generation " + std::to_string(generation_.id) +
+                   " of this view is not live any more, or its table was replaced"};
   }
   Applied applied{{rows[0][1].as<std::int64_t>(), rows[0][2].as<std::string>()}, {}};
   if (applied.head.seq != known_seq + 1) {

@@ -27,10 +27,14 @@ bool holds(const Condition& condition, const MemberValue& value) {
                        [&](const Scalar& operand) { return equals(value, operand); });
   };
   switch (condition.test) {
-    case Condition::Test::is_null: return value.is_null();
-    case Condition::Test::is_not_null: return !value.is_null();
-    case Condition::Test::in: return is_listed();
-    case Condition::Test::not_in: return !is_listed();
+    case Condition::Test::is_null:
+      return value.is_null();
+    case Condition::Test::is_not_null:
+      return !value.is_null();
+    case Condition::Test::in:
+      return is_listed();
+    case Condition::Test::not_in:
+      return !is_listed();
   }
   return false;
 }
@@ -67,7 +71,7 @@ void Decoder::decode(const Record& record, DecodedEvent& event) {
     return;
   }
   std::optional<Rejection> rejection = json_.read_json(record);
-  // Reading headers costs as much as the rest of decoding. A body that is a complete event of a type that this view
+  // Reading headers would take a fifth of a worker's CPU. A body that is a complete event of a type that this view
   // reads is taken as one; all else is judged by its headers (docs/decisions.md, "Headers").
   if (!rejection && !(json_.read_body() && reads_type(record.topic))) rejection = json_.read_envelope(record);
   if (rejection) {
@@ -91,6 +95,16 @@ void Decoder::decode(const Record& record, DecodedEvent& event) {
     event.outcome = Outcome::contributes;
   }
   if (event.outcome != Outcome::contributes) return;
+  if (event.contributions.size() > 1) {
+    // Several amounts of one event may meet in one cell: together they must fit into 64 bits, too.
+    unsigned __int128 magnitude = 0;
+    for (const Contribution& c : event.contributions)
+      magnitude += c.amount < 0 ? -static_cast<__int128>(c.amount) : c.amount;
+    if (magnitude > static_cast<unsigned __int128>(std::numeric_limits<std::int64_t>::max())) {
+      reject(event, "range", "the event's amounts together leave 64 bits");
+      return;
+    }
+  }
   event.fingerprint = identity_of(key_, json_.source(), json_.id());
   std::uint64_t content = digest(event.contributions.size(), event.keys);
   for (const Contribution& c : event.contributions) {
@@ -100,9 +114,17 @@ void Decoder::decode(const Record& record, DecodedEvent& event) {
   event.fingerprint.content = static_cast<std::uint32_t>(content);
 }
 
+void Decoder::describe(const Record& record, DecodedEvent& event) {
+  decode(record, event);
+  event.source = json_.source();
+  event.id = json_.id();
+  event.type = json_.type();
+}
+
 bool Decoder::reads_type(std::uint32_t topic) const {
   const Name type = json_.type_name();
-  return std::any_of(rules_[topic].begin(), rules_[topic].end(), [&](const Rule& rule) { return rule.event_type == type; });
+  return std::any_of(rules_[topic].begin(), rules_[topic].end(),
+                     [&](const Rule& rule) { return rule.event_type == type; });
 }
 
 bool Decoder::apply(const Rule& rule, const Record& record, DecodedEvent& event) {
@@ -119,8 +141,9 @@ bool Decoder::apply(const Rule& rule, const Record& record, DecodedEvent& event)
       const std::optional<std::int64_t> integer = value.as_integer();
       // The smallest 64-bit integer has no opposite.
       if (!integer || (rule_amount.sign < 0 && *integer == std::numeric_limits<std::int64_t>::min())) {
-        return reject(event, "member", "member " + std::get<JsonPointer>(rule.source->amounts[i].value).text + " is " +
-                                           value.describe() + "; expected an integer of at most 64 bits");
+        return reject(event, "member",
+                      "member " + std::get<JsonPointer>(rule.source->amounts[i].value).text + " is " +
+                          value.describe() + "; expected an integer of at most 64 bits");
       }
       amount = *integer;
     }
@@ -132,7 +155,8 @@ bool Decoder::apply(const Rule& rule, const Record& record, DecodedEvent& event)
 bool Decoder::append_key(const Rule& rule, std::size_t column, const Record& record, DecodedEvent& event) {
   const MemberValue value = json_.find(rule.key[column]);
   const auto wrong = [&](const char* expected) {
-    return reject(event, "member", "member " + rule.source->key[column].text + " is " + value.describe() + "; expected " + expected);
+    return reject(event, "member",
+                  "member " + rule.source->key[column].text + " is " + value.describe() + "; expected " + expected);
   };
   const KeyType type = view_.key[column].type;
   if (type == KeyType::integer) {
@@ -143,9 +167,11 @@ bool Decoder::append_key(const Rule& rule, std::size_t column, const Record& rec
   }
   const std::optional<std::string_view> text = value.as_string();
   switch (type) {
-    case KeyType::integer: break;
+    case KeyType::integer:
+      break;
     case KeyType::uuid:
-      if (!text || !row_key::append_uuid(event.keys, *text)) return wrong("a UUID such as \"6f1c7ab0-3d0c-4f5e-9d2b-1f0e5a7c9b42\"");
+      if (!text || !row_key::append_uuid(event.keys, *text))
+        return wrong("a UUID such as \"6f1c7ab0-3d0c-4f5e-9d2b-1f0e5a7c9b42\"");
       break;
     case KeyType::text:
       if (!text || text->size() > text_key_bytes_max || text->find('\0') != std::string_view::npos) {
@@ -154,7 +180,8 @@ bool Decoder::append_key(const Rule& rule, std::size_t column, const Record& rec
       row_key::append_text(event.keys, *text);
       break;
     case KeyType::date: {
-      static constexpr const char* expected = "a date \"YYYY-MM-DD\" or an RFC 3339 date-time with an offset, years 1 to 9999";
+      static constexpr const char* expected =
+          "a date \"YYYY-MM-DD\" or an RFC 3339 date-time with an offset, years 1 to 9999";
       if (!text) return wrong(expected);
       std::optional<CivilDay> day = parse_date(*text);
       if (!day) {
@@ -163,10 +190,11 @@ bool Decoder::append_key(const Rule& rule, std::size_t column, const Record& rec
         // The record's own time, never this machine's clock: a replay next year must judge alike.
         if (view_.max_future_seconds && record.timestamp_ms >= 0 &&
             *instant - record.timestamp_ms / 1000 > *view_.max_future_seconds) {
-          return reject(event, "future", "member " + rule.source->key[column].text + " is " + value.describe() + ", " +
-                                             std::to_string(*instant - record.timestamp_ms / 1000) +
-                                             " s after the record's timestamp; max_future_seconds is " +
-                                             std::to_string(*view_.max_future_seconds));
+          return reject(event, "future",
+                        "member " + rule.source->key[column].text + " is " + value.describe() + ", " +
+                            std::to_string(*instant - record.timestamp_ms / 1000) +
+                            " s after the record's timestamp; max_future_seconds is " +
+                            std::to_string(*view_.max_future_seconds));
         }
         day = zones_.front().day_of(*instant);
         if (!day) return wrong(expected);

@@ -39,7 +39,7 @@ struct DecodedEvent {
   std::string keys;
   std::vector<Contribution> contributions;
   Rejection rejection;
-  std::string source, id, type;  // only set when rejected
+  std::string source, id, type;  // set when rejected, and by describe()
 };
 
 // Not shared between threads: it keeps parser memory and a time-zone cache.
@@ -53,6 +53,8 @@ class Decoder {
 
   // `event` is overwritten; its memory is used again.
   void decode(const Record& record, DecodedEvent& event);
+  // The same, and source, id and type are set whatever the outcome is.
+  void describe(const Record& record, DecodedEvent& event);
 
  private:
   struct AmountRule {

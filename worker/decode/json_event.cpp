@@ -112,12 +112,18 @@ std::string MemberValue::describe() const {
   if (kind_ == Kind::missing) return "nothing";
   if (kind_ == Kind::attribute) return quoted(attribute_);
   switch (json_.type()) {
-    case element_type::NULL_VALUE: return "null";
-    case element_type::BOOL: return *as_bool() ? "true" : "false";
-    case element_type::STRING: return quoted(*as_string());
-    case element_type::ARRAY: return "an array";
-    case element_type::OBJECT: return "an object";
-    default: return "the number " + std::string(simdjson::minify(json_));
+    case element_type::NULL_VALUE:
+      return "null";
+    case element_type::BOOL:
+      return *as_bool() ? "true" : "false";
+    case element_type::STRING:
+      return quoted(*as_string());
+    case element_type::ARRAY:
+      return "an array";
+    case element_type::OBJECT:
+      return "an object";
+    default:
+      return "the number " + std::string(simdjson::minify(json_));
   }
 }
 
@@ -130,7 +136,8 @@ std::optional<Rejection> JsonEvent::read_json(const Record& record) {
   const std::string_view bytes = *record.value;
   if (bytes.empty()) return malformed("the record has 0 bytes; expected a JSON object");
   // simdjson reads beyond the end; its own way out allocates a copy for each document.
-  if (padded_.size() < bytes.size() + simdjson::SIMDJSON_PADDING) padded_.resize(2 * bytes.size() + simdjson::SIMDJSON_PADDING);
+  if (padded_.size() < bytes.size() + simdjson::SIMDJSON_PADDING)
+    padded_.resize(2 * bytes.size() + simdjson::SIMDJSON_PADDING);
   std::memcpy(padded_.data(), bytes.data(), bytes.size());
   const simdjson::error_code error = parser_.parse(padded_.data(), bytes.size(), false).get(document_);
   if (error != simdjson::SUCCESS) {
@@ -147,7 +154,8 @@ std::optional<Rejection> JsonEvent::read_envelope(const Record& record) {
   for (const Header& header : headers_) {
     if (header.name.size() == 12 && starts_with_ignoring_case(header.name, "content-type")) {
       if (starts_with_ignoring_case(header.value, "application/cloudevents-batch")) {
-        return envelope("content-type is " + std::string(header.value) + "; batches of events are not read, one event a record is");
+        return envelope("content-type is " + std::string(header.value) +
+                        "; batches of events are not read, one event a record is");
       }
       structured |= starts_with_ignoring_case(header.value, "application/cloudevents");
     } else if (header.name.substr(0, 3) == "ce_") {
@@ -161,7 +169,8 @@ std::optional<Rejection> JsonEvent::read_envelope(const Record& record) {
 
 std::optional<Rejection> JsonEvent::read_structured() {
   if (!document_.is_object()) {
-    return envelope("the record is " + MemberValue(document_).describe() + "; expected a CloudEvent: a JSON object, or ce_* headers");
+    return envelope("the record is " + MemberValue(document_).describe() +
+                    "; expected a CloudEvent: a JSON object, or ce_* headers");
   }
   static const Name specversion("specversion"), source("source"), id("id"), type("type"), redrive("daybookredrive");
   Attributes attributes;
@@ -204,9 +213,11 @@ std::optional<Rejection> JsonEvent::check_envelope(const Attributes& attributes)
   if (attributes.specversion.as_string() != "1.0") {
     return envelope("attribute specversion is " + attributes.specversion.describe() + "; expected \"1.0\"");
   }
-  for (const auto& [name, value] : {std::pair{"source", &attributes.source}, {"id", &attributes.id}, {"type", &attributes.type}}) {
+  for (const auto& [name, value] :
+       {std::pair{"source", &attributes.source}, {"id", &attributes.id}, {"type", &attributes.type}}) {
     if (value->as_string().value_or(std::string_view()).empty()) {
-      return envelope(std::string("attribute ") + name + " is " + value->describe() + "; expected a string that is not empty");
+      return envelope(std::string("attribute ") + name + " is " + value->describe() +
+                      "; expected a string that is not empty");
     }
   }
   return std::nullopt;
@@ -232,11 +243,14 @@ std::optional<Rejection> JsonEvent::check_nested(element value, Members& members
   std::uint64_t filter = 0;  // one bit a name: a bit that is set already makes a closer look necessary
   for (const auto field : object_of(value)) {
     const Name name(field.key);
-    const std::uint64_t bit = std::uint64_t{1} << ((name.head * 0x9E3779B97F4A7C15 ^ name.tail * 0xC2B2AE3D27D4EB4F ^ name.text.size() * 0x9E37) >> 58);
+    const std::uint64_t bit = std::uint64_t{1} << ((name.head * 0x9E3779B97F4A7C15 ^ name.tail * 0xC2B2AE3D27D4EB4F ^
+                                                    name.text.size() * 0x9E37) >>
+                                                   58);
     // Few members: looked for among those before. Many: below.
     if ((filter & bit) != 0 && members.size() < 64) {
       for (const Member& before : members) {
-        if (before.name == name) return malformed("member \"" + std::string(field.key) + "\" occurs twice in one object");
+        if (before.name == name)
+          return malformed("member \"" + std::string(field.key) + "\" occurs twice in one object");
       }
     }
     filter |= bit;
@@ -276,7 +290,8 @@ MemberValue JsonEvent::find(const MemberPath& path) const {
     if (!path.names.empty()) {
       if (!value.is_object() && !value.is_array()) return {};
       if (value.is_object()) {
-        const auto found = std::find_if(data_.begin(), data_.end(), [&](const Member& m) { return m.name == path.names[0]; });
+        const auto found =
+            std::find_if(data_.begin(), data_.end(), [&](const Member& m) { return m.name == path.names[0]; });
         if (found == data_.end()) return {};
         value = found->value;
         depth = 1;
@@ -289,7 +304,8 @@ MemberValue JsonEvent::find(const MemberPath& path) const {
       // The last one of a name counts, as for the required attributes.
       MemberValue found;
       for (const Header& header : headers_) {
-        if (header.name.substr(0, 3) == "ce_" && header.name.substr(3) == path.names[0].text) found = MemberValue(header.value);
+        if (header.name.substr(0, 3) == "ce_" && header.name.substr(3) == path.names[0].text)
+          found = MemberValue(header.value);
       }
       return found;
     }
@@ -310,7 +326,8 @@ MemberValue JsonEvent::find(const MemberPath& path) const {
           !std::all_of(token.begin(), token.end(), [](char c) { return c >= '0' && c <= '9'; })) {
         return {};
       }
-      if (array_of(value).at(static_cast<std::size_t>(std::stoul(std::string(token)))).get(value) != simdjson::SUCCESS) return {};
+      if (array_of(value).at(static_cast<std::size_t>(std::stoul(std::string(token)))).get(value) != simdjson::SUCCESS)
+        return {};
     }
   }
   return MemberValue(value);

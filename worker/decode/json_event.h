@@ -35,7 +35,7 @@ struct Name {
 struct MemberPath {
   enum class Root { event, data };  // data: the pointer starts with /data, which is looked up but once an event
   Root root = Root::event;
-  std::vector<Name> names;    // below the root
+  std::vector<Name> names;          // below the root
   std::vector<std::string> tokens;  // what `names` refer to
 
   explicit MemberPath(const JsonPointer& pointer);

@@ -38,7 +38,8 @@ void append_big_endian(std::string& out, Unsigned value) {
 template <typename Unsigned>
 Unsigned load_big_endian(const char* bytes) {
   Unsigned value = 0;
-  for (std::size_t i = 0; i < sizeof value; ++i) value = static_cast<Unsigned>(value << 8 | static_cast<unsigned char>(bytes[i]));
+  for (std::size_t i = 0; i < sizeof value; ++i)
+    value = static_cast<Unsigned>(value << 8 | static_cast<unsigned char>(bytes[i]));
   return value;
 }
 
@@ -93,10 +94,17 @@ inline std::size_t fixed_size(const std::vector<KeyColumn>& columns) {
   std::size_t size = 0;
   for (const KeyColumn& column : columns) {
     switch (column.type) {
-      case KeyType::uuid: size += 16; break;
-      case KeyType::integer: size += 8; break;
-      case KeyType::date: size += date_key_size; break;
-      case KeyType::text: return 0;
+      case KeyType::uuid:
+        size += 16;
+        break;
+      case KeyType::integer:
+        size += 8;
+        break;
+      case KeyType::date:
+        size += date_key_size;
+        break;
+      case KeyType::text:
+        return 0;
     }
   }
   return size;

@@ -118,7 +118,8 @@ class Batch {
     std::int64_t amount;
   };
   static std::string_view first_key(const DecodedEvent& event) {
-    return std::string_view(event.keys).substr(event.contributions.front().key_begin, event.contributions.front().key_size);
+    return std::string_view(event.keys)
+        .substr(event.contributions.front().key_begin, event.contributions.front().key_size);
   }
   std::unique_ptr<RowTable> keys_of(const RowTable& rows) const;
   void fold_again(std::vector<Event> events, std::vector<Change> changes, const RowTable& rows_of_changes);

@@ -46,14 +46,18 @@ class RowTable {
     if (fixed_key_size_ > 0) return {reinterpret_cast<const char*>(cells), fixed_key_size_};
     return std::string_view(texts_).substr(*cells >> 16, *cells & 0xFFFF);
   }
-  std::int64_t sum(std::uint32_t row, std::size_t column) const { return static_cast<std::int64_t>(cells_[row * stride_ + key_words_ + column]); }
+  std::int64_t sum(std::uint32_t row, std::size_t column) const {
+    return static_cast<std::int64_t>(cells_[row * stride_ + key_words_ + column]);
+  }
   // Two's complement: never overflows as long as Batch::can_add() is asked before.
   void add(std::uint32_t row, std::size_t column, std::int64_t amount) {
     cells_[row * stride_ + key_words_ + column] += static_cast<std::uint64_t>(amount);
   }
 
   std::uint32_t size() const { return rows_; }
-  std::size_t memory_bytes() const { return slots_.size() * sizeof(Slot) + cells_.size() * sizeof(std::uint64_t) + texts_.size(); }
+  std::size_t memory_bytes() const {
+    return slots_.size() * sizeof(Slot) + cells_.size() * sizeof(std::uint64_t) + texts_.size();
+  }
   void clear();
 
  private:
@@ -63,7 +67,8 @@ class RowTable {
   };
   void grow();
 
-  std::size_t fixed_key_size_;  // 0: keys with text; the key's cell then holds where it is in texts_ (begin << 16 | size)
+  std::size_t
+      fixed_key_size_;  // 0: keys with text; the key's cell then holds where it is in texts_ (begin << 16 | size)
   std::size_t key_words_;
   std::size_t stride_;
   std::uint64_t seed_;

@@ -10,8 +10,9 @@ constexpr std::size_t smallest_index = std::size_t{1} << 12;
 
 }  // namespace
 
-SeenSet::SeenSet(std::uint64_t window)
-    : ring_size_(std::clamp<std::uint64_t>(window, 1000, std::uint64_t{1} << 31)),
+SeenSet::SeenSet(std::uint64_t window, std::uint64_t slack)
+    : slack_(slack),
+      ring_size_(std::min<std::uint64_t>(window + slack, std::uint64_t{1} << 31)),
       // slot + 1 goes up to ring_size_, so that many values and 0 must fit below the tag.
       slot_mask_(static_cast<std::uint32_t>(std::bit_ceil(ring_size_ + 1) - 1)),
       index_(smallest_index, 0) {}
@@ -57,6 +58,8 @@ void SeenSet::erase(const Fingerprint& fingerprint) {
   at(slot_of(index_[position])) = gone;
   remove_index(position);
   --live_;
+  // A failed batch was the newest: its slots are free again.
+  while (next_ > oldest_ && at((next_ - 1) % ring_size_) == gone) --next_;
 }
 
 void SeenSet::drop_oldest() {
@@ -101,7 +104,8 @@ void SeenSet::clear() {
 }
 
 std::uint64_t SeenSet::memory_bytes() const {
-  return segments_.size() * std::min<std::uint64_t>(segment_size, ring_size_) * sizeof(Fingerprint) + index_.size() * sizeof(std::uint32_t);
+  return segments_.size() * std::min<std::uint64_t>(segment_size, ring_size_) * sizeof(Fingerprint) +
+         index_.size() * sizeof(std::uint32_t);
 }
 
 }  // namespace daybook

@@ -15,19 +15,23 @@ namespace daybook {
 
 class SeenSet {
  public:
-  // window: how many are kept at least (and at most); 1,000 to 2^31.
-  explicit SeenSet(std::uint64_t window);
+  // `window`: how many committed ones are kept at least. `slack`: room beside them for staged ones and for what failed
+  // batches leave behind, so that neither shortens the window. Together at most 2^31.
+  SeenSet(std::uint64_t window, std::uint64_t slack);
 
   enum class Inserted {
-    fresh,            // it was not there
-    duplicate,        // the same identity with the same content
-    other_content,    // the same identity with other content: an id used again
+    fresh,          // it was not there
+    duplicate,      // the same identity with the same content
+    other_content,  // the same identity with other content: an id used again
   };
   // Inserts unless the identity is there. The oldest fingerprint leaves when the window is full.
   Inserted insert(const Fingerprint& fingerprint);
 
   // Takes one out; nothing happens when it is not there.
   void erase(const Fingerprint& fingerprint);
+
+  // Erased ones have used up so much of the slack that the window is in danger: load the set again.
+  bool is_worn() const { return next_ - oldest_ - live_ > slack_ / 2; }
 
   bool contains(const Fingerprint& fingerprint) const { return find(fingerprint) != none; }
 
@@ -56,6 +60,7 @@ class SeenSet {
   void rebuild_index(std::size_t size);
   void drop_oldest();
 
+  std::uint64_t slack_;
   std::uint64_t ring_size_;
   std::uint32_t slot_mask_;  // low bits of an index entry: slot + 1; the others: a tag from the identity
   std::vector<Segment> segments_;

@@ -13,7 +13,8 @@ constexpr std::size_t messages_per_poll = 2048;
 constexpr std::chrono::milliseconds ask_timeout{5'000};
 
 kafka::Client make_consumer(const KafkaSource::Settings& settings, void* opaque,
-                            void (*rebalance)(rd_kafka_t*, rd_kafka_resp_err_t, rd_kafka_topic_partition_list_t*, void*)) {
+                            void (*rebalance)(rd_kafka_t*, rd_kafka_resp_err_t, rd_kafka_topic_partition_list_t*,
+                                              void*)) {
   kafka::ClientSettings client;
   client.role = kafka::Role::consumer;
   client.brokers = settings.brokers;
@@ -22,10 +23,10 @@ kafka::Client make_consumer(const KafkaSource::Settings& settings, void* opaque,
   client.rebalance = rebalance;
   client.ours = {
       {"group.id", settings.group},
-      {"enable.auto.commit", "false"},         // positions live in PostgreSQL
+      {"enable.auto.commit", "false"},  // positions live in PostgreSQL
       {"enable.auto.offset.store", "false"},
-      {"auto.offset.reset", "error"},          // never skip silently what retention or truncation took
-      {"enable.partition.eof", "true"},        // tells the end of a partition, markers included
+      {"auto.offset.reset", "error"},    // never skip silently what retention or truncation took
+      {"enable.partition.eof", "true"},  // tells the end of a partition, markers included
       {"isolation.level", "read_committed"},
       {"partition.assignment.strategy", "range"},
       {"allow.auto.create.topics", "false"},
@@ -40,8 +41,8 @@ kafka::Client make_consumer(const KafkaSource::Settings& settings, void* opaque,
       {"fetch.wait.max.ms", "100"},
       // What is fetched ahead, for all partitions together: bounds the memory of a worker at any backlog.
       {"queued.max.messages.kbytes", "32768"},
-      {"queued.min.messages", "1000000"},      // the size alone decides
-      {"fetch.queue.backoff.ms", "10"},        // unknown to 2.0.2; newer ones wait 1 s by default when the queue was full
+      {"queued.min.messages", "1000000"},  // the size alone decides
+      {"fetch.queue.backoff.ms", "10"},    // unknown to 2.0.2; newer ones wait 1 s by default when the queue was full
   };
   return kafka::make_client(client);
 }
@@ -56,18 +57,24 @@ KafkaSource::KafkaSource(const Settings& settings)
   Positions topics;
   for (const std::string& topic : topics_) topics[{topic, RD_KAFKA_PARTITION_UA}] = RD_KAFKA_OFFSET_INVALID;
   const rd_kafka_resp_err_t error = rd_kafka_subscribe(client_.get(), kafka::to_list(topics).get());
-  if (error != RD_KAFKA_RESP_ERR_NO_ERROR) throw StopError(std::string("kafka: can't subscribe: ") + rd_kafka_err2str(error));
+  if (error != RD_KAFKA_RESP_ERR_NO_ERROR)
+    throw StopError(std::string("kafka: can't subscribe: ") + rd_kafka_err2str(error));
 }
 
-KafkaSource::~KafkaSource() {
+void KafkaSource::check(const Settings& settings) { make_consumer(settings, nullptr, nullptr); }
+
+KafkaSource::~KafkaSource() { close(); }
+
+void KafkaSource::close() {
+  if (closing_) return;
   closing_ = true;
   release_messages();
-  queue_.reset();
   rd_kafka_consumer_close(client_.get());
 }
 
 // Only notes what happened: runs inside poll(), or inside rd_kafka_consumer_close().
-void KafkaSource::on_rebalance(rd_kafka_t* client, rd_kafka_resp_err_t error, rd_kafka_topic_partition_list_t* list, void* opaque) {
+void KafkaSource::on_rebalance(rd_kafka_t* client, rd_kafka_resp_err_t error, rd_kafka_topic_partition_list_t* list,
+                               void* opaque) {
   auto* self = static_cast<KafkaSource*>(opaque);
   if (error == RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS && !self->closing_) {
     self->assigned_.emplace();
@@ -90,7 +97,8 @@ Polled KafkaSource::poll(std::chrono::milliseconds timeout) {
   release_messages();
   revoked_ = false;
   assigned_.reset();
-  // librdkafka's batch call waits until the batch is full: so one message is waited for, and the rest is taken as it is.
+  // librdkafka's batch call waits until the batch is full: so one message is waited for, and the rest is taken as it
+  // is.
   ssize_t count = rd_kafka_consume_batch_queue(queue_.get(), static_cast<int>(timeout.count()), messages_.data(), 1);
   if (count > 0) {
     const ssize_t more = rd_kafka_consume_batch_queue(queue_.get(), 0, messages_.data() + 1, messages_per_poll - 1);
@@ -148,7 +156,8 @@ void KafkaSource::take_message(rd_kafka_message_t* message) {
   rd_kafka_timestamp_type_t type = RD_KAFKA_TIMESTAMP_NOT_AVAILABLE;
   record.timestamp_ms = rd_kafka_message_timestamp(message, &type);
   if (message->key != nullptr) record.key = std::string_view(static_cast<const char*>(message->key), message->key_len);
-  if (message->payload != nullptr) record.value = std::string_view(static_cast<const char*>(message->payload), message->len);
+  if (message->payload != nullptr)
+    record.value = std::string_view(static_cast<const char*>(message->payload), message->len);
   record.header_reader = this;
   record.native = message;
   records_.push_back(record);
@@ -156,12 +165,14 @@ void KafkaSource::take_message(rd_kafka_message_t* message) {
 
 void KafkaSource::fail_or_log(const rd_kafka_message_t& message) const {
   const std::string where =
-      message.rkt != nullptr ? std::string(rd_kafka_topic_name(message.rkt)) + "/" + std::to_string(message.partition) : "the group";
+      message.rkt != nullptr ? std::string(rd_kafka_topic_name(message.rkt)) + "/" + std::to_string(message.partition)
+                             : "the group";
   const std::string what = where + ": " + rd_kafka_message_errstr(&message);
   switch (message.err) {
     case RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET:
     case RD_KAFKA_RESP_ERR_OFFSET_OUT_OF_RANGE:
-      throw StopError("kafka: " + what + ": the log no longer has the offset that this view needs next, and skipping would lose events;"
+      throw StopError("kafka: " + what +
+                      ": the log no longer has the offset that this view needs next, and skipping would lose events;"
                       " build the view anew under another name, or restore the topic");
     case RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED:
     case RD_KAFKA_RESP_ERR_GROUP_AUTHORIZATION_FAILED:
@@ -177,7 +188,8 @@ void KafkaSource::start(const Positions& positions) {
   reading_ = positions;
   // Replaces the former assignment as a whole: what was fetched under it is outdated and never delivered.
   const rd_kafka_resp_err_t error = rd_kafka_assign(client_.get(), kafka::to_list(positions).get());
-  if (error != RD_KAFKA_RESP_ERR_NO_ERROR) throw RetryError(std::string("kafka: can't start reading: ") + rd_kafka_err2str(error));
+  if (error != RD_KAFKA_RESP_ERR_NO_ERROR)
+    throw RetryError(std::string("kafka: can't start reading: ") + rd_kafka_err2str(error));
 }
 
 void KafkaSource::stop() {
@@ -209,7 +221,8 @@ void KafkaSource::read(const void* native, std::vector<Header>& out) const {
   const char* name = nullptr;
   const void* value = nullptr;
   std::size_t size = 0;
-  for (std::size_t i = 0; rd_kafka_header_get_all(headers, i, &name, &value, &size) == RD_KAFKA_RESP_ERR_NO_ERROR; ++i) {
+  for (std::size_t i = 0; rd_kafka_header_get_all(headers, i, &name, &value, &size) == RD_KAFKA_RESP_ERR_NO_ERROR;
+       ++i) {
     out.push_back({name, std::string_view(static_cast<const char*>(value), value == nullptr ? 0 : size)});
   }
 }

@@ -20,12 +20,17 @@ class KafkaSource : public Source, private HeaderReader {
     std::vector<std::string> topics;  // Record::topic indexes them
     kafka::Properties properties;     // the user's
   };
-  // Joins the group. Throws UsageError for wrong properties.
+  // Throws UsageError for wrong properties, all at once; asks no broker.
+  static void check(const Settings& settings);
+  // Joins the group. Throws as check() does.
   explicit KafkaSource(const Settings& settings);
   // Leaves the group: the other members take over at once.
   ~KafkaSource() override;
   KafkaSource(const KafkaSource&) = delete;
   KafkaSource& operator=(const KafkaSource&) = delete;
+
+  // What the destructor does; nothing else may be called afterwards.
+  void close();
 
   Polled poll(std::chrono::milliseconds timeout) override;
   void start(const Positions& positions) override;
