@@ -12,6 +12,8 @@ struct Limits {
   // nobody waits for these rows yet, a batch waits to grow, since larger batches touch each row less often.
   std::int64_t catching_up_lag = 100'000;
   std::chrono::milliseconds catching_up_age_max{1'000};
+  // A batch that only moves positions over passed-over records waits: nobody misses it.
+  std::chrono::milliseconds only_positions_age{1'000};
   // What a batch holds at most.
   std::size_t events_max = 200'000;  // 10 MiB of contributions; also what others look through under the lock
   std::size_t rows_max = 32'768;     // some 100 ms of PostgreSQL's time

@@ -15,7 +15,6 @@ constexpr std::size_t decode_group = 16;  // events between hashing an identity 
 constexpr auto backoff_first = 50ms;
 constexpr auto backoff_max = 5'000ms;
 constexpr int fenced_per_minute_max = 6;
-constexpr auto only_positions_age = 1'000ms;  // a batch that moves positions over nothing but passed-over records waits
 constexpr auto mirror_interval = 1'000ms;
 constexpr auto look_interval = 1'000ms;
 constexpr auto expire_interval = 60'000ms;
@@ -465,7 +464,7 @@ void Loop::submit_if_ready() {
   if (!synchronized_ || committer_.busy() || !open_moved_) return;
   const auto age = clock_.now() - opened_at_;
   if (open_->events() == 0 && open_->dead_letters().empty()) {
-    if (age >= only_positions_age) submit();
+    if (age >= limits_.only_positions_age) submit();
     return;
   }
   if (lag_ < limits_.catching_up_lag || is_full() || age >= limits_.catching_up_age_max) submit();

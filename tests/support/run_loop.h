@@ -11,7 +11,11 @@ namespace daybook::test {
 struct RunOptions {
   std::uint32_t seed = 1;     // of the order between partitions
   std::size_t run_max = 100;  // records a poll delivers at most
-  Limits limits;
+  Limits limits = [] {
+    Limits limits;
+    limits.only_positions_age = std::chrono::milliseconds(0);
+    return limits;
+  }();
   int rebalances = 0;  // assignments taken away and given back while it runs
 };
 

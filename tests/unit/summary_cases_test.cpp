@@ -39,7 +39,8 @@ void check(const CaseFile& test, const Log& log, const RunOptions& options, bool
 }  // namespace
 
 TEST_CASE("summary cases") {
-  for (const CaseFile& test : load_cases(DAYBOOK_SOURCE_DIR "/tests/cases/summary")) {
+  static const std::vector<CaseFile> cases = load_cases(DAYBOOK_SOURCE_DIR "/tests/cases/summary");
+  for (const CaseFile& test : cases) {
     SUBCASE(test.name.c_str()) {
       INFO(test.about);
       SUBCASE("as it is") { check(test, test.log, {}, true); }
