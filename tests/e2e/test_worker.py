@@ -41,7 +41,7 @@ def total_stock(database, view):
 
 
 def test_rows_equal_the_log(daybook, database, view):
-    positions = daybook.simulate(view, "--duplicates", 0.05, "--late", 0.05, "--poison", 0.002)
+    positions = daybook.simulate(view, "--duplicates", 0.05, "--late", 0.05, "--poison", 0.01)
     worker = daybook.start_worker(view)
     daybook.wait_until_applied(view, positions)
     daybook.verify(view)
@@ -64,7 +64,7 @@ def test_two_workers_share_the_partitions(daybook, database, view):
 
 
 def test_a_killed_worker_loses_and_repeats_nothing(daybook, database, view):
-    positions = daybook.simulate(view, "--duplicates", 0.05, events=300000)
+    positions = daybook.simulate(view, "--duplicates", 0.05, "--poison", 0.0005, events=300000)
     began = {}
     for _ in range(5):
         worker = daybook.start_worker(view, *SOON)
