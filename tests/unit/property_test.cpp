@@ -19,6 +19,23 @@ ViewDefinition summary() {
   return load_definitions({DAYBOOK_SOURCE_DIR "/schemas/bloodbank/views/dashboard_daily_summary.json"}).front();
 }
 
+// Loses the answer to some commits: to half of those after the commit happened, to the others before.
+class LossyStore : public MemoryStore {
+ public:
+  LossyStore(ViewDefinition view, std::uint32_t seed) : MemoryStore(std::move(view)), random_(seed) {}
+  CommitOutcome commit(const Batch& batch, const OwnedPositions& owned, std::int64_t known_seq) override {
+    const std::uint32_t fate = random_() % 16;
+    if (fate == 0) return Unknown{"lost before the commit"};
+    if (fate == 1) return TooSlow{};
+    CommitOutcome outcome = MemoryStore::commit(batch, owned, known_seq);
+    if (fate == 2) return Unknown{"lost after the commit"};
+    return outcome;
+  }
+
+ private:
+  std::minstd_rand random_;
+};
+
 void check_equal(const ViewDefinition& view, const Log& log, const MemoryStore& store) {
   CHECK(text_of(store.rows()) == text_of(recomputed(view, log, store.dead_letters)));
   for (const auto& [partition, records] : log) {
@@ -40,6 +57,23 @@ TEST_CASE("one worker, any batches and rebalances") {
     options.limits.events_max = 1 + seed % 25;
     options.limits.rows_max = 1 + seed % 17;
     options.rebalances = static_cast<int>(seed % 5);
+    run_loop(view, log, store, options);
+    check_equal(view, log, store);
+  }
+}
+
+TEST_CASE("answers to commits are lost, the window is small") {
+  ViewDefinition view = summary();
+  view.deduplication_window_events = 1000;
+  for (std::uint32_t seed = 1; seed <= 25; ++seed) {
+    CAPTURE(seed);
+    const Log log = random_log(seed, 3, 400);
+    LossyStore store(view, seed);
+    RunOptions options;
+    options.seed = seed;
+    options.run_max = 20;
+    options.limits.events_max = 40;
+    options.rebalances = static_cast<int>(seed % 3);
     run_loop(view, log, store, options);
     check_equal(view, log, store);
   }
