@@ -16,7 +16,6 @@ std::string render_commit(const ViewDefinition& view, int generation);
 // "SELECT ... FROM daybook.commit_<generation>($1, ...)", to be prepared; its parameters are the function's.
 std::string render_commit_call(const ViewDefinition& view, int generation);
 
-// The view's columns in the order of the definition and the table: key columns, then value columns.
 std::string quote_identifier(const std::string& name);
 std::string quote_literal(const std::string& text);
 

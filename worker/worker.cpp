@@ -18,8 +18,6 @@ namespace {
 
 using namespace std::chrono_literals;
 
-constexpr int exit_status_ok = 0;
-
 class SteadyClock : public Clock {
  public:
   std::chrono::steady_clock::time_point now() override { return std::chrono::steady_clock::now(); }
@@ -119,7 +117,7 @@ void run_view(const WorkerSettings& settings, const ViewDefinition& view, const 
     // The database does not answer. Nothing is lost by not waiting for it: what it did not commit is read again.
     spdlog::warn("{}: the commit under way does not end; the worker ends without it", view.name);
     source.close();
-    std::_Exit(exit_status_ok);
+    std::_Exit(EXIT_SUCCESS);
   }
   spdlog::info("{}: worker ends; {}", view.name, loop.describe());
 }
@@ -158,7 +156,7 @@ void run_worker(const WorkerSettings& settings, const std::vector<ViewDefinition
       // A broker or database that does not answer holds a loop. Nothing is lost by leaving: what is not committed is
       // read again.
       spdlog::warn("worker ends without waiting for a broker or database that does not answer");
-      std::_Exit(exit_status_ok);
+      std::_Exit(EXIT_SUCCESS);
     }
     std::this_thread::sleep_for(20ms);
   }
