@@ -50,7 +50,8 @@ class Proxy:
         self.flowing.set()
         self.delay_seconds = 0
         self.refuses = False
-        self.loses_answers = False
+        self.deaf = set()  # connections whose answers are lost
+        self.swallowed = 0  # bytes since lose_answers()
         self.ending = threading.Event()
         self.cuts = 0
         self.listener = socket.create_server((LOOPBACK, 0), backlog=128)
@@ -82,12 +83,18 @@ class Proxy:
         self.delay_seconds = seconds
 
     def lose_answers(self):
-        """Requests pass, answers do not: what was asked for happens, and nobody learns it. cut() then ends the wait."""
-        self.loses_answers = True
+        """On the present connections requests pass and answers do not: what was asked for happens, and nobody learns it.
+
+        cut() then ends the wait. New connections are well.
+        """
+        with self.lock:
+            self.deaf = set(self.pairs)
+        self.swallowed = 0
 
     def heal(self):
         self.delay_seconds = 0
-        self.refuses = self.loses_answers = False
+        self.refuses = False
+        self.deaf = set()
         self.flowing.set()
 
     def end(self):
@@ -133,7 +140,8 @@ class Proxy:
                     # A pair that was cut meanwhile must not wait for the flow.
                     if pair not in self.pairs:
                         return
-                if is_answer and self.loses_answers:
+                if is_answer and pair in self.deaf:
+                    self.swallowed += len(data)
                     continue
                 sink.sendall(rewriter.feed(data) if rewriter else data)
         except OSError:

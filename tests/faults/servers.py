@@ -4,6 +4,7 @@ import errno
 import importlib.machinery
 import importlib.util
 import os
+import pwd
 import shutil
 import signal
 import subprocess
@@ -87,6 +88,9 @@ class Postgresql(Server):
         self.run_dir = Path(run_dir)
         self.data = self.service.dir / "data"
 
+    def answers(self):
+        return self.is_running() and services.postgresql_answers(self.port)
+
     def kill_immediately(self):
         """Immediate shutdown: no checkpoint, recovery at the next start."""
         self.kill(signal.SIGQUIT)
@@ -160,14 +164,17 @@ def fill(file):
 @contextmanager
 def small_disk(folder, megabytes):
     """A tmpfs of that size for PostgreSQL; None where this process may not mount one."""
-    folder.mkdir(parents=True)
-    command = ["mount", "-t", "tmpfs", "-o", f"size={megabytes}m,mode=0777", "daybook-faults", str(folder)]
+    folder.mkdir(exist_ok=True)
+    command = ["mount", "-t", "tmpfs", "-o", f"size={megabytes}m", "daybook-faults", str(folder)]
     if os.geteuid() != 0 or subprocess.run(command, capture_output=True).returncode != 0:
         yield None
         return
     try:
+        user = pwd.getpwnam("postgres")
+        os.chown(folder, user.pw_uid, user.pw_gid)
         yield folder
     finally:
         # The last descriptors of sessions that just ended may keep it busy for a moment.
         wait_until(lambda: subprocess.run(["umount", str(folder)], capture_output=True).returncode == 0,
                    f"{folder} is unmounted")
+        folder.rmdir()

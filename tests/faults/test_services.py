@@ -4,6 +4,7 @@ import os
 import signal
 
 import pytest
+from harness import wait_until
 from servers import Postgresql, autocommit, fill, kafka, on_port, small_disk
 
 
@@ -55,6 +56,7 @@ def test_a_database_session_that_crashes(daybook, database, view, load, make_fle
     ((pid,),) = database.query("SELECT pid FROM pg_stat_activity WHERE application_name = %s LIMIT 1",
                                f"daybook-worker/{view.name}")
     os.kill(pid, signal.SIGKILL)
+    wait_until(postgresql.answers, "the server has recovered")
     fleet.wait_for_line(view.name, "goes on; reads")
     daybook.wait_until_applied(view, traffic.end())
     daybook.verify(view)
