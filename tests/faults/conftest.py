@@ -12,7 +12,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from harness import *  # noqa: E402,F401,F403
 from fleet import Fleet, Load  # noqa: E402
-from proxy import Proxy  # noqa: E402
+from proxy import KafkaProxy, Proxy  # noqa: E402
 
 def port_of(address):
     return urlsplit(address if "//" in address else "//" + address).port
@@ -21,7 +21,7 @@ def port_of(address):
 @pytest.fixture
 def proxies(services):
     """.kafka and .database stand between the workers and the services; `.arguments` sends a worker through both."""
-    kafka = Proxy(port_of(services.brokers), rewrites=True)
+    kafka = KafkaProxy([port_of(services.brokers)])
     database = Proxy(port_of(services.database))
     yield SimpleNamespace(kafka=kafka, database=database)
     kafka.end()
@@ -48,9 +48,13 @@ def make_fleet(daybook, view):
 
 
 @pytest.fixture
-def add_partitions(services):
+def admin(services):
+    return AdminClient({"bootstrap.servers": services.brokers})
+
+
+@pytest.fixture
+def add_partitions(admin):
     def add(topic, total):
-        admin = AdminClient({"bootstrap.servers": services.brokers})
         for done in admin.create_partitions([NewPartitions(topic, total)]).values():
             done.result(30)
 

@@ -8,6 +8,7 @@ import subprocess
 import psycopg2
 from confluent_kafka.admin import NewPartitions
 from harness import ROOT, wait_until
+from paused_views import topic_recreated, unclean_election
 from servers import autocommit, fill, small_disk
 
 FAILPOINT_WORKER = os.environ.get("DAYBOOK_FAILPOINT_WORKER", str(ROOT / "build/release/tests/failpoint_worker"))
@@ -71,9 +72,18 @@ def rebalance_storm(system, chance):
 
 
 def broker_kill(system, chance):
-    system.broker.kill()
+    """Of three brokers any one: leaders change."""
+    broker = chance.choice(system.cluster.nodes) if system.cluster else system.broker
+    broker.kill()
     system.wait(chance.uniform(0, 4))
-    system.broker.start()
+    broker.start()
+
+
+def coordinator_kill(system, chance):
+    broker = system.coordinator()
+    broker.kill()
+    system.wait(chance.uniform(0, 8))
+    broker.start()
 
 
 def partitions_added(system, chance):
@@ -202,19 +212,24 @@ def connections_slow(system, chance):
         proxy.heal()
 
 
-CLASSES = [
+ALWAYS = [
     worker_kill, worker_kill_all, worker_kill_at_failpoint, worker_freeze, rebalance_storm, broker_kill, partitions_added,
-    database_kill, database_session_crash, database_session_ended, database_slow, disk_full, lagging_standby_promoted,
-    connections_cut, answers_lost, connections_refused, connections_stopped, connections_slow,
+    topic_recreated, database_kill, database_session_crash, database_session_ended, database_slow, disk_full,
+    lagging_standby_promoted, connections_cut, answers_lost, connections_refused, connections_stopped, connections_slow,
 ]
+ON_A_CLUSTER = [coordinator_kill, unclean_election]
 
 
-def schedule(seed):
+def classes(brokers):
+    return ALWAYS + (ON_A_CLUSTER if brokers > 1 else [])
+
+
+def schedule(seed, brokers):
     """An endless, reproducible order of faults: each class once a round, each with a generator of its own."""
     order = random.Random(seed)
     number = 0
     while True:
-        round_ = list(CLASSES)
+        round_ = classes(brokers)
         order.shuffle(round_)
         for fault in round_:
             number += 1

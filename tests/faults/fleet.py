@@ -18,7 +18,7 @@ class Fleet:
         self.view = view
         self.arguments = list(SOON)
         if proxies:
-            self.arguments += ["--brokers", f"127.0.0.1:{proxies.kafka.port}",
+            self.arguments += ["--brokers", proxies.kafka.brokers,
                                "--database", on_port(daybook.database.uri, proxies.database.port)]
         self.workers = []
 

@@ -18,10 +18,11 @@ def address_bytes(port):
 
 
 class Rewriter:
-    """Replaces one address by another in Kafka's answers: messages of a length and as many bytes."""
+    """Replaces addresses by others in Kafka's answers: messages of a length and as many bytes."""
 
-    def __init__(self, old, new):
-        self.old, self.new, self.held = address_bytes(old), address_bytes(new), b""
+    def __init__(self, ports):
+        self.pairs = [(address_bytes(old), address_bytes(new)) for old, new in ports.items()]
+        self.held = b""
 
     def feed(self, data):
         self.held += data
@@ -32,7 +33,9 @@ class Rewriter:
                 break
             whole = end
         answers, self.held = self.held[:whole], self.held[whole:]
-        return answers.replace(self.old, self.new)
+        for old, new in self.pairs:
+            answers = answers.replace(old, new)
+        return answers
 
 
 class Proxy:
@@ -41,9 +44,9 @@ class Proxy:
     While a fault is switched on it holds for present and new connections; `heal()` switches all of them off.
     """
 
-    def __init__(self, target, rewrites=False):
+    def __init__(self, target):
         self.target = target
-        self.rewrites = rewrites
+        self.rewrites = {}  # real port: port of its proxy
         self.lock = threading.Lock()
         self.pairs = set()
         self.flowing = threading.Event()
@@ -124,7 +127,7 @@ class Proxy:
             pair = (client, server)
             with self.lock:
                 self.pairs.add(pair)
-            rewriter = Rewriter(self.target, self.port) if self.rewrites else None
+            rewriter = Rewriter(self.rewrites) if self.rewrites else None
             threading.Thread(target=self.pump, args=(pair, client, server, None, False), daemon=True).start()
             threading.Thread(target=self.pump, args=(pair, server, client, rewriter, True), daemon=True).start()
 
@@ -166,3 +169,35 @@ class Proxy:
         except OSError:
             pass
         end.close()
+
+
+class KafkaProxy:
+    """A proxy for each broker of a cluster, all of which know all; faults hold for all of them."""
+
+    def __init__(self, targets):
+        self.proxies = [Proxy(target) for target in targets]
+        for proxy in self.proxies:
+            proxy.rewrites = {each.target: each.port for each in self.proxies}
+        self.brokers = ",".join(f"{LOOPBACK}:{proxy.port}" for proxy in self.proxies)
+
+    def cut(self):
+        return sum(proxy.cut() for proxy in self.proxies)
+
+    def refuse(self):
+        return sum(proxy.refuse() for proxy in self.proxies)
+
+    def stop(self):
+        for proxy in self.proxies:
+            proxy.stop()
+
+    def delay(self, seconds):
+        for proxy in self.proxies:
+            proxy.delay(seconds)
+
+    def heal(self):
+        for proxy in self.proxies:
+            proxy.heal()
+
+    def end(self):
+        for proxy in self.proxies:
+            proxy.end()

@@ -15,6 +15,8 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import psycopg2
+from confluent_kafka import KafkaException
+from confluent_kafka.admin import AdminClient, NewTopic
 from harness import ROOT, wait_until
 
 
@@ -82,6 +84,73 @@ def kafka(run_dir):
     return Server("kafka", run_dir, services.start_kafka)
 
 
+class Cluster:
+    """Three brokers, each also a controller: coordinators move, leaders change."""
+
+    SETTINGS = """
+# Added by tests/faults
+node.id={node}
+listeners=CLIENT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}
+controller.quorum.voters={voters}
+log.dirs={data}
+default.replication.factor=3
+min.insync.replicas=2
+offsets.topic.replication.factor=3
+offsets.topic.num.partitions=8
+transaction.state.log.replication.factor=3
+share.coordinator.state.topic.replication.factor=3
+"""
+
+    def __init__(self, run_dir):
+        run_dir = Path(run_dir)
+        taken = set()
+        self.nodes = [Server(f"kafka-{node}", run_dir, self.launch) for node in (1, 2, 3)]
+        ports = [node.service.choose_port(taken) for node in self.nodes]
+        controllers = [services.Service(f"kafka-{node}-controller", run_dir).choose_port(taken) for node in (1, 2, 3)]
+        voters = ",".join(f"{node}@127.0.0.1:{port}" for node, port in enumerate(controllers, 1))
+        self.brokers = ",".join(f"127.0.0.1:{port}" for port in ports)
+        self.ports = ports
+        base = (ROOT / "scripts/kafka/server.properties").read_text()
+        quick = ["-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC"]
+        for number, node in enumerate(self.nodes, 1):
+            node.service.dir.mkdir()
+            config = node.service.dir / "server.properties"
+            config.write_text(base + self.SETTINGS.format(
+                node=number, port=ports[number - 1], controller=controllers[number - 1], voters=voters,
+                data=node.service.dir / "data"))
+            node.service.run(self.java(*quick) + ["kafka.tools.StorageTool", "format", "--cluster-id",
+                                                  "AAAAAAAAQACAAAAAAAAAAA", "--config", str(config)])
+        for node in self.nodes:
+            node.service.launch(self.command(node.service), cwd=node.service.dir)
+        wait_until(lambda: len(self.known()) == 3, "three brokers know each other", 120)
+
+    @staticmethod
+    def java(*options):
+        return ["java", *options, "-cp", f"{services.KAFKA_JARS}/*",
+                f"-Dlog4j2.configurationFile={ROOT}/scripts/kafka/log4j2.xml"]
+
+    def command(self, service):
+        return self.java("-Xms128m", "-Xmx384m", "-XX:+UseSerialGC", "-Djava.awt.headless=true") + [
+            "kafka.Kafka", str(service.dir / "server.properties")]
+
+    def known(self):
+        """The numbers of the brokers that the cluster lists."""
+        try:
+            return set(AdminClient({"bootstrap.servers": self.brokers, "log_level": 0}).list_topics(timeout=5).brokers)
+        except KafkaException:
+            return set()
+
+    def launch(self, service, _taken):
+        service.launch(self.command(service), cwd=service.dir)
+        number = int(service.name.rpartition("-")[2])
+        wait_until(lambda: number in self.known(), f"{service.name} is listed again", 120)
+
+    def end(self):
+        for node in self.nodes:
+            if node.is_running():
+                node.kill()
+
+
 class Postgresql(Server):
     def __init__(self, run_dir, name="postgresql"):
         super().__init__(name, run_dir, services.start_postgresql)
@@ -129,6 +198,27 @@ class Postgresql(Server):
         if self.is_running():
             self.kill_immediately()
         shutil.rmtree(self.service.dir, ignore_errors=True)
+
+
+def create_topic(admin, topic, partitions, replication=1, **config):
+    for done in admin.create_topics([NewTopic(topic, partitions, replication, config=config)]).values():
+        done.result(30)
+
+
+def recreate_topic(admin, topic, partitions):
+    """Deletes it with all its records, and makes another of the same name."""
+    for done in admin.delete_topics([topic]).values():
+        done.result(30)
+    wait_until(lambda: topic not in admin.list_topics(timeout=30).topics, f"{topic} is deleted")
+
+    def created():
+        try:
+            create_topic(admin, topic, partitions)
+            return True
+        except KafkaException:
+            return False  # the former one is still being removed
+
+    wait_until(created, f"{topic} is created again")
 
 
 def autocommit(uri, *statements):

@@ -16,11 +16,11 @@ from types import SimpleNamespace
 import confluent_kafka
 import psycopg2
 from confluent_kafka.admin import AdminClient
-from faults import CLASSES, schedule
+from faults import classes, schedule
 from fleet import Fleet
 from harness import PROGRAM, ROOT, VIEWS, Database, Daybook, wait_until
-from proxy import Proxy
-from servers import Postgresql, kafka, on_port
+from proxy import KafkaProxy, Proxy
+from servers import Cluster, Postgresql, create_topic, kafka, on_port
 
 RECOVERY_SECONDS = 120
 TOPIC = "soak.events"
@@ -34,17 +34,27 @@ class System:
         self.say = say
         self.notes = []
         self.standbys = 0
+        self.side_views = 0
+        self.folder = folder
         env = dict(line.split("=", 1) for line in (folder / "env").read_text().split())
-        self.broker = kafka(folder)
         self.database_server = Postgresql(folder)
         self.database = Database(env["DAYBOOK_DATABASE"])
-        self.brokers = env["DAYBOOK_BROKERS"]
-        self.admin = AdminClient({"bootstrap.servers": self.brokers, "log_level": 0})
-        self.proxies = SimpleNamespace(kafka=Proxy(self.broker.port, rewrites=True),
-                                       database=Proxy(self.database_server.port))
         (folder / "logs").mkdir()
+        self.cluster = None
+        if options.brokers == 3:
+            kafka(folder).kill()  # what scripts/services started is one broker
+            self.cluster = Cluster(folder)
+            self.brokers, ports = self.cluster.brokers, self.cluster.ports
+        else:
+            self.broker = kafka(folder)
+            self.brokers, ports = env["DAYBOOK_BROKERS"], [self.broker.port]
+        self.admin = AdminClient({"bootstrap.servers": self.brokers, "log_level": 0})
+        self.proxies = SimpleNamespace(kafka=KafkaProxy(ports), database=Proxy(self.database_server.port))
         self.daybook = Daybook(SimpleNamespace(brokers=self.brokers), self.database, folder / "logs")
-        self.view = self.make_view(folder)
+        self.daybook.env["DAYBOOK_BROKERS"] = self.brokers
+        self.quiet("migrate")
+        create_topic(self.admin, TOPIC, 4, options.brokers)
+        self.view = self.make_view("dashboard_daily_summary", TOPIC)
         self.fleet = Fleet(self.daybook, self.view, self.proxies)
         self.expected = set()  # pids that were told to end
         self.unexpected = []  # what ended by itself
@@ -55,16 +65,16 @@ class System:
         self.traffic_ends = False
         self.supervisor = threading.Thread(target=self.supervise)
 
-    def make_view(self, folder):
-        self.quiet("migrate")
+    def make_view(self, name, topic):
         definition = json.loads((VIEWS / "dashboard_daily_summary.json").read_text())
         definition.pop("$schema", None)
+        definition["view"] = name
         for rule in definition["sources"]:
-            rule["topic"] = TOPIC
-        file = folder / "dashboard_daily_summary.json"
+            rule["topic"] = topic
+        file = self.folder / f"{name}.json"
         file.write_text(json.dumps(definition, indent=2))
         self.quiet("views", "apply", file)
-        return SimpleNamespace(name=definition["view"], topic=TOPIC, file=file)
+        return SimpleNamespace(name=name, topic=topic, file=file)
 
     def quiet(self, *arguments):
         done = subprocess.run([PROGRAM, *map(str, arguments)], env=self.daybook.env, capture_output=True,
@@ -122,7 +132,7 @@ class System:
     def start_traffic(self):
         self.traffic_runs += 1
         self.traffic = self.daybook.start(
-            "simulate", "bloodbank", "--topic", TOPIC, "--create-topics", 4, "--events", 0, "--rate", self.options.rate,
+            "simulate", "bloodbank", "--topic", TOPIC, "--events", 0, "--rate", self.options.rate,
             "--duplicates", 0.05, "--late", 0.05, "--poison", 0.001, "--seed", self.traffic_runs, "--timeout", 120)
 
     def end_traffic(self):
@@ -168,12 +178,18 @@ class System:
             consumer.close()
 
     def wait_until_applied(self):
-        """Everything published by now is applied; returns after how many seconds."""
+        """Something published after now is applied, and all before it; returns after how many seconds."""
         began = time.monotonic()
-        wait_until(lambda: self.answers(lambda: self.partition_count() > 0), "Kafka answers", RECOVERY_SECONDS)
-        ends = wait_until(lambda: self.answers(self.ends), "Kafka tells the ends of the partitions", RECOVERY_SECONDS)
+        before = wait_until(lambda: self.answers(self.ends), "Kafka tells the ends of the partitions", RECOVERY_SECONDS)
+
+        def later_ends():
+            ends = self.answers(self.ends)
+            return ends if ends and (self.traffic_ends or ends != before) else None
+
+        ends = wait_until(later_ends, "traffic goes on", RECOVERY_SECONDS)
         wait_until(lambda: self.answers(lambda: self.database.has_applied(self.view.name, ends)),
-                   lambda: f"{ends} applied, is at {self.database.positions(self.view.name)}", RECOVERY_SECONDS)
+                   lambda: f"{ends} applied, is at {self.answers(lambda: self.database.positions(self.view.name))}",
+                   RECOVERY_SECONDS)
         return time.monotonic() - began
 
     @staticmethod
@@ -184,8 +200,18 @@ class System:
         except (psycopg2.Error, confluent_kafka.KafkaException, KeyError):
             return None
 
-    def verify(self):
-        done = subprocess.run([PROGRAM, "verify", self.view.name, "--json"], env=self.daybook.env,
+    def coordinator(self):
+        """The broker that the fleet's group is at."""
+        group = f"daybook.{self.view.name}"
+        described = self.admin.describe_consumer_groups([group])[group].result(30)
+        return self.cluster.nodes[described.coordinator.id - 1]
+
+    def brokers_of(self, topic):
+        return [self.cluster.nodes[number - 1]
+                for number in self.admin.list_topics(topic, timeout=30).topics[topic].partitions[0].replicas]
+
+    def verify(self, view=None):
+        done = subprocess.run([PROGRAM, "verify", view or self.view.name, "--json"], env=self.daybook.env,
                               capture_output=True, encoding="utf-8")
         if done.returncode not in (0, 1):
             raise RuntimeError(f"daybook verify: exit status {done.returncode}\n{done.stderr}")
@@ -205,7 +231,7 @@ class Run:
     def inject(self, system):
         began = time.monotonic()
         end = began + 60 * self.options.minutes
-        for number, fault, chance in schedule(self.options.seed):
+        for number, fault, chance in schedule(self.options.seed, self.options.brokers):
             if self.options.only and fault.__name__ not in self.options.only:
                 continue
             if time.monotonic() >= end:
@@ -246,7 +272,7 @@ class Run:
     def result(self, system):
         found = self.found or {}
         return {
-            "seed": self.options.seed, "minutes": self.options.minutes, "workers": self.options.workers,
+            "seed": self.options.seed, "minutes": self.options.minutes, "workers": self.options.workers, "brokers": self.options.brokers,
             "faults": {name: {"injected": count, "slowest_recovery_s": round(self.slowest.get(name, 0), 1)}
                        for name, count in sorted(self.injected.items())},
             "faults_injected": sum(self.injected.values()),
@@ -277,7 +303,7 @@ def soak(options):
 
     if options.seed is None:
         options.seed = random.SystemRandom().randrange(2**31)
-    names = {fault.__name__ for fault in CLASSES}
+    names = {fault.__name__ for fault in classes(options.brokers)}
     if options.only and not names.issuperset(options.only):
         print(f"soak: --only: found {options.only}, expected some of {sorted(names)}", file=sys.stderr)
         return 2
@@ -286,7 +312,8 @@ def soak(options):
     (ROOT / "run").mkdir(exist_ok=True)
     folder = Path(tempfile.mkdtemp(prefix="soak.", dir=ROOT / "run"))
     folder.chmod(0o755)
-    say(f"soak: seed {options.seed}, {options.minutes:g} minutes, {options.workers} workers, in {folder}")
+    say(f"soak: seed {options.seed}, {options.minutes:g} minutes, {options.workers} workers, {options.brokers} broker(s), "
+        f"in {folder}")
     services = [str(ROOT / "scripts/services")]
     run = Run(options, say)
     system = None
@@ -315,6 +342,8 @@ def soak(options):
             system.stop()
             if system.standbys:
                 system.database_server.end()
+            if system.cluster:
+                system.cluster.end()
         subprocess.run(services + ["stop", str(folder)], check=False, stdout=sys.stderr)
         if succeeded:
             shutil.rmtree(folder, ignore_errors=True)
