@@ -15,7 +15,7 @@ namespace {
 constexpr int unseen_bytes_max = 16 * 1'000'000;
 
 // Parameters of the function before those of the rows; see commit_summary.sql.
-constexpr int fixed_parameters = 19;
+constexpr int fixed_parameters = 22;
 
 using Words = std::vector<std::string>;
 
@@ -221,7 +221,7 @@ std::string render_commit(const ViewDefinition& view, int generation) {
 }
 
 std::string render_commit_call(const ViewDefinition& view, int generation) {
-  std::string call = "SELECT outcome, seq, nonce, hits FROM daybook.commit_" + std::to_string(generation) + "(";
+  std::string call = "SELECT outcome, seq, nonce, hits, detail FROM daybook.commit_" + std::to_string(generation) + "(";
   const std::size_t parameters = fixed_parameters + words_of(view).parameters.size();
   for (std::size_t i = 1; i <= parameters; ++i) call += (i == 1 ? "$" : ", $") + std::to_string(i);
   return call + ")";

@@ -8,6 +8,7 @@
 
 #include "core/definition.h"
 #include "kafka/client.h"
+#include "worker/limits.h"
 #include "worker/ports.h"
 
 namespace daybook {
@@ -27,6 +28,7 @@ struct WorkerSettings {
   // `patience_seconds`, else RetryError.
   bool once = false;
   int patience_seconds = 30;
+  Limits limits;
   // Puts something between a view's loop and its real ports; called by each view's thread. What it returns must live
   // until run_worker() returns. For tests that end the process at a named moment (tests/faults).
   std::function<Ports(Ports)> decorate;

@@ -83,7 +83,8 @@ class FailingSource : public Source {
     inner_.start(positions);
   }
   void stop() override { inner_.stop(); }
-  std::int64_t first_offset(const TopicPartition& partition) override { return inner_.first_offset(partition); }
+  std::string cluster_id() override { return inner_.cluster_id(); }
+  LogRange range(const TopicPartition& partition) override { return inner_.range(partition); }
   std::int64_t known_end(const TopicPartition& partition) override { return inner_.known_end(partition); }
   void mirror(const Positions& positions) override {
     failpoint_.pass("mirror.before");
@@ -113,12 +114,14 @@ class FailingStore : public Store {
   }
   Tail tail(std::int64_t seq) override { return inner_.tail(seq); }
   Head head() override { return inner_.head(); }
-  OwnedPositions take(const std::vector<TopicPartition>& partitions, const Positions& first) override {
+  TakeOutcome take(const std::string& cluster_id, const std::vector<TopicPartition>& partitions,
+                   const Positions& first) override {
     failpoint_.pass("take.before");
-    OwnedPositions owned = inner_.take(partitions, first);
+    TakeOutcome taken = inner_.take(cluster_id, partitions, first);
     failpoint_.pass("take.after");
-    return owned;
+    return taken;
   }
+  void pause(const std::string& why) override { inner_.pause(why); }
   CommitOutcome commit(const Batch& batch, const OwnedPositions& owned, std::int64_t known_seq) override {
     failpoint_.pass("commit.before");
     failpoint_.pass_inside("commit.during");

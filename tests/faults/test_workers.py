@@ -37,7 +37,8 @@ def test_a_storm_of_rebalances(daybook, view, load, make_fleet):
         if len(running) < 2 or (len(running) < 4 and chance.random() < 0.5):
             fleet.add()
         elif chance.random() < 0.5:
-            assert chance.choice(running).terminate() == 0
+            # -SIGTERM: it had not begun to listen for it.
+            assert chance.choice(running).terminate() in (0, -signal.SIGTERM)
         else:
             chance.choice(running).kill()
         # Sometimes the next one comes before the group has settled.
