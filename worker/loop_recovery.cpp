@@ -169,6 +169,8 @@ void Loop::on_paused(const std::string& why) {
 // state (a standby that lagged): then the head isn't the one we know, and everything is read again.
 void Loop::load_or_tail(bool new_session) {
   if (!loaded_ || (new_session && store_.head() != known_)) {
+    // A set that was read in part must not be taken for this one, even if the next session is at known_ again.
+    loaded_ = false;
     seen_.clear();
     const Time begin = clock_.now();
     known_ = store_.load([this](std::span<const Fingerprint> chunk) {
