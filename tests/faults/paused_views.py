@@ -22,14 +22,18 @@ class PausedView:
         create_topic(system.admin, self.topic, PARTITIONS, **config)
         self.view = system.make_view(f"side_{system.side_views}", self.topic)
         self.worker = None
+        self.published = []
 
     def start(self):
         self.worker = self.system.daybook.start_worker(self.view, *self.system.fleet.arguments)
 
     def publish(self, events, seed=None):
-        """The first so many events of a seed: always the same ones, on the same partitions."""
+        """The same seed and number give the same events on the same partitions; the view's own are remembered."""
+        if seed is None:
+            seed = self.seed + 1000 * len(self.published)
+            self.published.append((events, seed))
         printed = self.system.quiet("simulate", "bloodbank", "--topic", self.topic, "--events", events, "--rate", 0,
-                                    "--seed", seed or self.seed, "--duplicates", 0.05, "--json", "--timeout", 120, *START)
+                                    "--seed", seed, "--duplicates", 0.05, "--json", "--timeout", 120, *START)
         return json.loads(printed)["positions"]
 
     def wait_until_applied(self, positions):
@@ -48,8 +52,10 @@ class PausedView:
             raise AssertionError(f"a pause that names the topic and what to do, found: {why}")
         self.system.note(f"paused: {why[:100]}")
 
-    def restore(self, events):
-        positions = self.publish(events)
+    def restore(self):
+        for events, seed in list(self.published):
+            self.publish(events, seed)
+        positions = self.publish(1000)
         self.system.quiet("positions", "move", self.view.name, "--to", "earliest", "--yes")
         self.wait_until_applied(positions)
         found = self.system.verify(self.view.name)
@@ -73,14 +79,14 @@ def topic_recreated(system, chance):
             side.worker.terminate()
         recreate_topic(system.admin, side.topic, PARTITIONS)
         if runs:
-            side.publish(100)
+            side.publish(100, seed=side.seed + 500)
         else:
-            side.publish(chance.choice([100, 10000]), seed=side.seed + 1000)
+            side.publish(chance.choice([100, 10000]), seed=side.seed + 500)
             side.start()
         side.wait_until_paused()
         if not runs:
             recreate_topic(system.admin, side.topic, PARTITIONS)
-        side.restore(3000)
+        side.restore()
     finally:
         side.end()
 
@@ -99,7 +105,7 @@ def unclean_election(system, chance):
         behind.start()
         side.wait_until_paused()
         ahead.start()
-        side.restore(5000)
+        side.restore()
     finally:
         side.end()
         for node in system.cluster.nodes:

@@ -204,6 +204,12 @@ def create_topic(admin, topic, partitions, replication=1, **config):
     for done in admin.create_topics([NewTopic(topic, partitions, replication, config=config)]).values():
         done.result(30)
 
+    def shown():
+        found = admin.list_topics(topic, timeout=30).topics[topic].partitions.values()
+        return len(found) == partitions and all(partition.leader >= 0 for partition in found)
+
+    wait_until(shown, f"{topic} is shown by the broker")
+
 
 def recreate_topic(admin, topic, partitions):
     """Deletes it with all its records, and makes another of the same name."""
