@@ -133,7 +133,7 @@ class System:
         self.traffic_runs += 1
         self.traffic = self.daybook.start(
             "simulate", "bloodbank", "--topic", TOPIC, "--events", 0, "--rate", self.options.rate,
-            "--duplicates", 0.05, "--late", 0.05, "--poison", 0.001, "--seed", self.traffic_runs, "--timeout", 120)
+            "--duplicates", 0.05, "--late", 0.05, "--poison", self.options.poison, "--seed", self.traffic_runs, "--timeout", 120)
 
     def end_traffic(self):
         with self.lock:

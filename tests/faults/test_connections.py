@@ -70,6 +70,7 @@ def test_connections_to_the_broker_cut_again_and_again(daybook, view, traffic_an
     for _ in range(5):
         wait_until(proxies.kafka.cut, "there is a connection to cut")
         fleet.wait_for_progress()
+    fleet.wait_for_line("kafka:", "Disconnected")
     finish(daybook, view, traffic)
 
 

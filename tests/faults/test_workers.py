@@ -19,6 +19,7 @@ def test_a_worker_frozen_past_its_session_changes_nothing_when_it_wakes(daybook,
     assert fleet.owners() < before
     fleet.wait_for_progress(5)
     frozen.send(signal.SIGCONT)
+    wait_until(lambda: "session timed out" in frozen.output() or "fenced" in frozen.output(), frozen.output)
     fleet.wait_until_shared()
     daybook.wait_until_applied(view, traffic.end())
     daybook.verify(view)
