@@ -65,6 +65,8 @@ class Loop {
   bool caught_up() const;
   // Why the view is paused; nothing is read until a person resumes it.
   const std::optional<std::string>& paused() const { return paused_; }
+  // And the other workers know, too.
+  bool pause_is_stored() const { return paused_ && !pause_is_ours_; }
   // Partitions are assigned, taken and being read.
   bool reading() const { return synchronized_ && !partitions_.empty(); }
 
