@@ -257,7 +257,7 @@ std::optional<DefinitionMistake> beyond_parameters(const ViewDefinition& view) {
 }
 
 std::string render_commit_call(const ViewDefinition& view, int generation) {
-  std::string call = "SELECT outcome, seq, nonce, hits FROM daybook.commit_" + std::to_string(generation) + "(";
+  std::string call = "SELECT outcome, seq, nonce, hits, detail FROM daybook.commit_" + std::to_string(generation) + "(";
   const std::size_t parameters = commit_parameter_count(view);
   for (std::size_t i = 1; i <= parameters; ++i) call += (i == 1 ? "$" : ", $") + std::to_string(i);
   return call + ")";

@@ -36,7 +36,14 @@ bool PgStore::connect() {
         " SET default_transaction_isolation = 'read committed'");
     connection_->prepare("commit", sql::render_commit_call(view_, generation_.id));
     connection_->prepare("take",
-                         "SELECT topic, partition, next_offset, epoch FROM daybook.take(" + g + ", $1, $2, $3, $4)");
+                         "SELECT outcome, detail, topic, partition, next_offset, epoch, anchor_offset, anchor_time_ms,"
+                         " anchor_hash FROM daybook.take(" +
+                             g + ", $1, $2, $3, $4, $5)");
+    // The first reason stays: what follows from it is no news.
+    connection_->prepare("pause",
+                         "UPDATE daybook.generation SET paused = $1, paused_at = clock_timestamp() WHERE paused IS NULL"
+                         " AND id = " +
+                             g);
     connection_->prepare("head", "SELECT seq, nonce FROM daybook.view_head WHERE generation = " + g);
     // The head and the chunks of one snapshot. The first row that can hold something newer than $1 is the last one
     // that began at or before the next commit.
@@ -118,7 +125,8 @@ Tail PgStore::tail(std::int64_t seq) {
   }
 }
 
-OwnedPositions PgStore::take(const std::vector<TopicPartition>& partitions, const Positions& first) {
+TakeOutcome PgStore::take(const std::string& cluster_id, const std::vector<TopicPartition>& partitions,
+                          const Positions& first) {
   BinaryArray topics(PgType::text, partitions.size()), numbers(PgType::int4, partitions.size()),
       starts(PgType::int8, partitions.size());
   for (const TopicPartition& partition : partitions) {
@@ -129,15 +137,38 @@ OwnedPositions PgStore::take(const std::vector<TopicPartition>& partitions, cons
   try {
     pqxx::nontransaction transaction(*connection_);
     OwnedPositions owned;
-    for (const auto& row :
-         postgres::exec_binary(transaction, "take", {owner_, topics.take(), numbers.take(), starts.take()})) {
-      owned[{row[0].as<std::string>(), row[1].as<std::int32_t>()}] = {row[2].as<std::int64_t>(),
-                                                                      row[3].as<std::int64_t>()};
+    for (const auto& row : postgres::exec_binary(transaction, "take",
+                                                 {cluster_id, owner_, topics.take(), numbers.take(), starts.take()})) {
+      const std::string outcome = row[0].as<std::string>();
+      if (outcome == "paused") return Paused{row[1].as<std::string>()};
+      if (outcome == "other_cluster") {
+        throw StopError("view " + view_.name + " reads the Kafka cluster " + row[1].as<std::string>() +
+                        ", these brokers are of cluster " + cluster_id +
+                        ": give this worker the right --brokers; if the topics were moved with their offsets, run"
+                        " `daybook positions move " +
+                        view_.name + " --to current`");
+      }
+      OwnedPosition& position = owned[{row[2].as<std::string>(), row[3].as<std::int32_t>()}];
+      position.next = row[4].as<std::int64_t>();
+      position.epoch = row[5].as<std::int64_t>();
+      if (row[6].is_null()) continue;
+      position.anchor = Anchor{row[6].as<std::int64_t>(), row[7].as<std::int64_t>(),
+                               static_cast<std::uint64_t>(row[8].as<std::int64_t>())};
     }
     return owned;
   } catch (...) {
     connection_.reset();
     postgres::rethrow("database: taking partitions for view " + view_.name);
+  }
+}
+
+void PgStore::pause(const std::string& why) {
+  try {
+    pqxx::nontransaction transaction(*connection_);
+    transaction.exec_prepared("pause", why);
+  } catch (...) {
+    connection_.reset();
+    postgres::rethrow("database: pausing view " + view_.name);
   }
 }
 
@@ -172,6 +203,7 @@ CommitOutcome PgStore::call_commit(const Batch& batch, const OwnedPositions& own
   const std::string outcome = rows.at(0)[0].as<std::string>();
   if (outcome == "fenced") return Fenced{};
   if (outcome == "behind") return Behind{};
+  if (outcome == "paused") return Paused{rows[0][4].as<std::string>()};
   if (outcome == "duplicates") return CommittedElsewhere{fingerprints_from(postgres::bytes_of(rows[0][3]), 12)};
   if (outcome == "retired") {
     return Retired{"generation " + std::to_string(generation_.id) +
