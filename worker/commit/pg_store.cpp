@@ -165,7 +165,7 @@ TakeOutcome PgStore::take(const std::string& cluster_id, const std::vector<Topic
 void PgStore::pause(const std::string& why) {
   try {
     pqxx::nontransaction transaction(*connection_);
-    transaction.exec_prepared("pause", why);
+    postgres::exec_prepared(transaction, "pause", why);
   } catch (...) {
     connection_.reset();
     postgres::rethrow("database: pausing view " + view_.name);
