@@ -1,5 +1,7 @@
 #include "tests/support/definition_probe.h"
 
+#include <simdjson.h>
+
 #include <algorithm>
 #include <nlohmann/json.hpp>
 
@@ -84,8 +86,9 @@ std::string probe_definition(std::string_view text) {
     if (mistakes->empty() || mistakes->size() > 100) return std::to_string(mistakes->size()) + " mistakes";
     for (const DefinitionMistake& mistake : *mistakes) {
       const std::string line = to_string(mistake);
-      if (!std::all_of(line.begin(), line.end(), [](char c) { return c >= ' ' && c <= '~'; }))
-        return "a mistake that is no line of printable ASCII: " + line;
+      const bool one_line = std::none_of(line.begin(), line.end(), [](unsigned char c) { return c < ' ' || c == 127; });
+      if (!one_line || !simdjson::validate_utf8(line.data(), line.size()))
+        return "a mistake that is no line of UTF-8: " + json(line).dump(-1, ' ', true, json::error_handler_t::replace);
     }
     return "";
   }
