@@ -13,16 +13,16 @@ namespace {
 
 using nlohmann::json;
 
-// Sets the member that `pointer` names; leaves the event as it is where another member is in the way.
+// Sets the member that `pointer` names, unless another one is in the way.
 void put(json& event, const JsonPointer& pointer, const json& value) {
-  json changed = event;
+  const bool long_index = std::any_of(pointer.tokens.begin(), pointer.tokens.end(), [](const std::string& token) {
+    return token.size() > 3 && token.find_first_not_of("0123456789") == std::string::npos;
+  });
+  if (long_index) return;  // it would make a long array
   try {
-    changed[json::json_pointer(pointer.text)] = value;
+    event[json::json_pointer(pointer.text)] = value;
   } catch (const json::exception&) {
-    return;
   }
-  // A long index makes a long array.
-  if (changed.dump().size() < 20'000) event = std::move(changed);
 }
 
 json operand_of(const Condition& condition) {
