@@ -164,11 +164,11 @@ std::string JsonNode::shown() const {
 }
 
 std::variant<JsonTree, JsonProblem> parse_json_tree(std::string_view text, std::size_t max_depth) {
-  // nlohmann_json takes a zero byte for the end of the text and would not look at what follows.
-  if (text.find('\0') != std::string_view::npos) return JsonProblem{"a zero byte", "JSON text, which has none"};
   TreeBuilder builder(text, max_depth);
   nlohmann::json::sax_parse(text.begin(), text.end(), &builder);
   if (builder.problem) return *std::move(builder.problem);
+  // nlohmann_json takes a zero byte for the end of the text and does not look at what follows.
+  if (text.find('\0') != std::string_view::npos) return JsonProblem{"a zero byte", "JSON text, which has none"};
   return std::move(builder.tree);
 }
 
