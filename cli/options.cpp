@@ -28,7 +28,8 @@ void add_broker_options(CLI::App& command, BrokerOptions& options) {
       ->envname("DAYBOOK_BROKERS");
   command.add_option("--kafka", options.properties, "A librdkafka property, NAME=VALUE; may be repeated")
       ->envname("DAYBOOK_KAFKA")
-      ->take_all();
+      ->take_all()
+      ->allow_extra_args(false);  // or it would take the words behind it, too
   // After --kafka, which replaces the list: CLI11 calls in the order in which options were added.
   command
       .add_option_function<std::vector<std::string>>(
@@ -44,7 +45,8 @@ void add_broker_options(CLI::App& command, BrokerOptions& options) {
           },
           "A librdkafka property whose value is in a file, NAME=FILE, such as sasl.password; may be repeated")
       ->envname("DAYBOOK_KAFKA_FILE")
-      ->take_all();
+      ->take_all()
+      ->allow_extra_args(false);  // or it would take the words behind it, too
 }
 
 void add_database_options(CLI::App& command, DatabaseOptions& options) {

@@ -71,7 +71,12 @@ std::string Trouble::advice() const {
   if (reason_.find("certificate") != std::string::npos) {
     return "check ssl.ca.location, and that the certificate names the host that brokers are reached by";
   }
-  return "check sasl.mechanism, sasl.username and sasl.password";
+  // librdkafka before 2.6.1 answers with a nonce that Kafka 4 no longer accepts (librdkafka pull request 4895).
+  const bool scram_is_too_old = rd_kafka_version() < 0x02060100 && reason_.find("SCRAM") != std::string::npos;
+  return std::string("check sasl.mechanism, sasl.username and sasl.password") +
+         (scram_is_too_old ? std::string("; librdkafka ") + rd_kafka_version_str() +
+                                 " can't do SCRAM with Kafka 4, only 2.6.1 and newer can: use that, or PLAIN over TLS"
+                           : "");
 }
 
 Client make_client(const ClientSettings& settings) {

@@ -82,6 +82,8 @@ Connection connect(const std::string& uri, const std::string& name) {
         throw StopError("database: " + what + " (check --database or the PG* variables)");
       }
     }
+    // A name server that is away heals; a piece of a password taken for a host does not.
+    if (what.find("translate host name \"...\"") != std::string::npos) throw StopError("database: " + what);
     throw RetryError("database: can't connect: " + what);
   }
 }
