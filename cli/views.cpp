@@ -8,6 +8,8 @@
 #include "cli/command.h"
 #include "core/definition_reader.h"
 #include "sql/apply.h"
+#include "sql/positions.h"
+#include "sql/render.h"
 
 namespace daybook {
 namespace {
@@ -42,7 +44,7 @@ nlohmann::ordered_json as_json(const std::string& file, const DefinitionOrMistak
 }
 
 int check(const CheckOptions& options) {
-  const std::vector<DefinitionOrMistakes> all = read_definition_files(options.files);
+  const std::vector<DefinitionOrMistakes> all = read_definition_files(options.files, sql::beyond_parameters);
   int code = exit_code::ok;
   nlohmann::ordered_json report = nlohmann::ordered_json::array();
   for (std::size_t i = 0; i < all.size(); ++i) {
@@ -79,7 +81,7 @@ void add_check(CLI::App& views, int& code) {
 }
 
 void apply_files(const std::string& database, const std::vector<std::string>& files) {
-  const std::vector<ViewDefinition> views = load_definitions(files);  // all of them before anything is changed
+  const std::vector<ViewDefinition> views = load_definitions(files, sql::beyond_parameters);  // all before a change
   const postgres::Connection connection = postgres::connect(database, "daybook-views");
   for (const ViewDefinition& view : views) {
     const bool created = sql::apply_view(*connection, view) == sql::Applied::created;
@@ -102,14 +104,48 @@ void add_apply(CLI::App& views, int& code) {
   });
 }
 
+struct PauseOptions {
+  DatabaseOptions database;
+  std::string view;
+  std::string reason = "a person paused it";
+};
+
+void add_pause_and_resume(CLI::App& views, int& code) {
+  auto options = std::make_shared<PauseOptions>();
+  CLI::App* pause = views.add_subcommand("pause", "Let no worker commit to a view until it is resumed");
+  CLI::App* resume = views.add_subcommand("resume", "Let the workers of a paused view go on");
+  for (CLI::App* command : {pause, resume}) {
+    add_database_options(*command, options->database);
+    command->add_option("VIEW", options->view, "The view's name")->required();
+  }
+  pause->add_option("--reason", options->reason, "What the workers say meanwhile");
+  pause->footer("Example:\n  daybook views pause dashboard_daily_summary --reason 'maintenance until 18:00'");
+  resume->footer("Example:\n  daybook views resume dashboard_daily_summary\nWorkers that run go on within a second.");
+  pause->callback([options, &code] {
+    const postgres::Connection connection = postgres::connect(options->database.uri, "daybook-views");
+    const sql::Generation generation = sql::require_generation(*connection, options->view);
+    const bool changed = sql::pause(*connection, generation.id, options->reason);
+    std::printf("%s %s\n", options->view.c_str(), changed ? "is paused" : "was paused already");
+    code = exit_code::ok;
+  });
+  resume->callback([options, &code] {
+    const postgres::Connection connection = postgres::connect(options->database.uri, "daybook-views");
+    const sql::Generation generation = sql::require_generation(*connection, options->view);
+    const bool changed = sql::resume(*connection, generation.id);
+    std::printf("%s %s\n", options->view.c_str(), changed ? "goes on" : "was not paused");
+    code = exit_code::ok;
+  });
+}
+
 }  // namespace
 
 void add_views_command(CLI::App& app, int& code) {
-  CLI::App* views = app.add_subcommand("views", "Check view definitions and create their tables");
+  CLI::App* views = app.add_subcommand("views", "Check view definitions, create their tables, pause and resume views");
   views->require_subcommand(1);
   views->footer("Example:\n  daybook views check schemas/bloodbank/views/dashboard_daily_summary.json");
   add_check(*views, code);
   add_apply(*views, code);
+  add_pause_and_resume(*views, code);
 }
 
 }  // namespace daybook

@@ -20,6 +20,8 @@ struct Options {
   BrokerOptions broker;
   DatabaseOptions database;
   bool once = false;
+  double flood_share = Limits{}.flood_share;
+  std::size_t flood_records = Limits{}.flood_records;
 };
 
 }  // namespace
@@ -40,6 +42,17 @@ void add_worker_command(CLI::App& app, int& code) {
   add_database_options(*command, options->database);
   command->add_flag("--once", options->once,
                     "End once everything in the log is applied; exit 3 when broker or database do not answer for 30 s");
+  command
+      ->add_option(
+          "--flood-share", options->flood_share,
+          "More than this share of dead letters among the last --flood-records events pauses the view; 1: never")
+      ->envname("DAYBOOK_FLOOD_SHARE")
+      ->check(CLI::Range(0.0, 1.0))
+      ->capture_default_str();
+  command->add_option("--flood-records", options->flood_records, "How many of the last events are looked at")
+      ->envname("DAYBOOK_FLOOD_RECORDS")
+      ->check(CLI::Range(std::size_t{10}, std::size_t{1'000'000}))
+      ->capture_default_str();
   command->callback([options, &code] {
     const std::vector<ViewDefinition> views = load_definitions(options->views);
     std::signal(SIGTERM, request_stop);
@@ -49,6 +62,8 @@ void add_worker_command(CLI::App& app, int& code) {
     settings.properties = kafka::parse_properties(options->broker.properties);
     settings.database = options->database.uri;
     settings.once = options->once;
+    settings.limits.flood_share = options->flood_share;
+    settings.limits.flood_records = options->flood_records;
     run_worker(settings, views, stop_requested);
     code = exit_code::ok;
   });

@@ -1,7 +1,9 @@
 // Errors, typed by what one does about them.
 //
 //   RetryError   the world may heal by itself (broker or database away): wait, then try again.
-//   StopError    a person has to act (missing migration, lost log): say so and stop.
+//   StopError    a person has to act (missing migration, another fleet): say so and stop.
+//   PauseError   a StopError about one view's log (it was cut, or is not the one that was read): the view pauses
+//                for all its workers until a person resumes it; other views go on.
 //   UsageError   a StopError about what a person wrote (options, definitions, configuration): refused before
 //                anything starts, all mistakes at once.
 //
@@ -22,6 +24,11 @@ class RetryError : public std::runtime_error {
 class StopError : public std::runtime_error {
  public:
   using std::runtime_error::runtime_error;
+};
+
+class PauseError : public StopError {
+ public:
+  using StopError::StopError;
 };
 
 class UsageError : public StopError {

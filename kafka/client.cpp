@@ -181,6 +181,32 @@ std::vector<std::int32_t> partitions_of(rd_kafka_t* client, const std::string& t
   return partitions;
 }
 
+Positions offsets_at(rd_kafka_t* client, const Positions& times, std::chrono::milliseconds timeout) {
+  const PartitionList list = to_list(times);
+  const rd_kafka_resp_err_t error = rd_kafka_offsets_for_times(client, list.get(), static_cast<int>(timeout.count()));
+  if (error != RD_KAFKA_RESP_ERR_NO_ERROR)
+    throw RetryError(std::string("broker: can't look up offsets by time: ") + rd_kafka_err2str(error));
+  Positions found;
+  for (int i = 0; i < list->cnt; ++i) {
+    const rd_kafka_topic_partition_t& one = list->elems[i];
+    const TopicPartition partition{one.topic, one.partition};
+    if (one.err != RD_KAFKA_RESP_ERR_NO_ERROR) {
+      throw RetryError("broker: can't look up an offset of " + to_string(partition) +
+                       " by time: " + rd_kafka_err2str(one.err));
+    }
+    found[partition] = one.offset >= 0 ? one.offset : watermarks(client, partition, timeout).high;
+  }
+  return found;
+}
+
+std::string cluster_id(rd_kafka_t* client, std::chrono::milliseconds timeout) {
+  char* found = rd_kafka_clusterid(client, static_cast<int>(timeout.count()));
+  if (found == nullptr) throw RetryError("broker: did not tell the id of its cluster");
+  std::string id = found;
+  rd_kafka_mem_free(client, found);
+  return id;
+}
+
 Watermarks watermarks(rd_kafka_t* client, const TopicPartition& partition, std::chrono::milliseconds timeout) {
   Watermarks found;
   const rd_kafka_resp_err_t error = rd_kafka_query_watermark_offsets(

@@ -86,6 +86,13 @@ PartitionList to_list(const Positions& positions);
 std::vector<std::int32_t> partitions_of(rd_kafka_t* client, const std::string& topic,
                                         std::chrono::milliseconds timeout);
 
+// Asks the broker. Throws RetryError.
+std::string cluster_id(rd_kafka_t* client, std::chrono::milliseconds timeout);
+
+// The first offset at or after each of these times (milliseconds since 1970 UTC); the log's end where there is none.
+// Asks the brokers. Throws RetryError.
+Positions offsets_at(rd_kafka_t* client, const Positions& times, std::chrono::milliseconds timeout);
+
 struct Watermarks {
   std::int64_t low = 0;   // the first offset still in the log
   std::int64_t high = 0;  // the next offset to be written (the last stable offset for read_committed)

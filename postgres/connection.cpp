@@ -128,10 +128,8 @@ pqxx::result exec_binary(pqxx::transaction_base& transaction, const std::string&
   return transaction.exec_prepared(statement, pqxx::prepare::make_dynamic_params(binary));
 #else
   pqxx::params binary;
-  for (const std::string& bytes : parameters) {
-    binary.append(std::basic_string_view<std::byte>(reinterpret_cast<const std::byte*>(bytes.data()), bytes.size()));
-  }
-  return transaction.exec_prepared(statement, binary);
+  for (const std::string& bytes : parameters) binary.append(pqxx::binary_cast(bytes));
+  return exec_prepared(transaction, statement, binary);
 #endif
 }
 

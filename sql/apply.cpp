@@ -111,10 +111,25 @@ void require_migrated(pqxx::connection& connection) {
 
 std::optional<Generation> live_generation(pqxx::transaction_base& transaction, const std::string& view) {
   const pqxx::result rows = transaction.exec(
-      "SELECT id, definition_text, fingerprint_key FROM daybook.generation WHERE state = 'live' AND view = " +
+      "SELECT id, definition_text, fingerprint_key, paused FROM daybook.generation WHERE state = 'live' AND view = " +
       quote_literal(view));
   if (rows.empty()) return std::nullopt;
-  return Generation{rows[0][0].as<int>(), rows[0][1].as<std::string>(), postgres::bytes_of(rows[0][2])};
+  Generation generation{rows[0][0].as<int>(), rows[0][1].as<std::string>(), postgres::bytes_of(rows[0][2]), {}};
+  if (!rows[0][3].is_null()) generation.paused = rows[0][3].as<std::string>();
+  return generation;
+}
+
+Generation require_generation(pqxx::connection& connection, const std::string& view) {
+  try {
+    require_migrated(connection);
+    pqxx::nontransaction transaction(connection);
+    const std::optional<Generation> generation = live_generation(transaction, view);
+    if (!generation)
+      throw StopError("view " + view + " is not in the database: run `daybook views apply` with its definition");
+    return *generation;
+  } catch (...) {
+    postgres::rethrow("database: looking for view " + view);
+  }
 }
 
 Applied apply_view(pqxx::connection& connection, const ViewDefinition& view) {

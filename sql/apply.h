@@ -32,8 +32,12 @@ Applied apply_view(pqxx::connection& connection, const ViewDefinition& view);
 struct Generation {
   int id = 0;
   std::string definition_text;
-  std::string fingerprint_key;  // 16 bytes
+  std::string fingerprint_key;        // 16 bytes
+  std::optional<std::string> paused;  // why
 };
 std::optional<Generation> live_generation(pqxx::transaction_base& transaction, const std::string& view);
+// The same for a command that needs one. Throws StopError, naming the command to run, when there is none or the
+// database is not at this program's version.
+Generation require_generation(pqxx::connection& connection, const std::string& view);
 
 }  // namespace daybook::sql

@@ -1,9 +1,10 @@
 // Fills the templates in sql/templates from a view definition. Pure: text in, text out.
 #pragma once
 
+#include <optional>
 #include <string>
 
-#include "core/definition.h"
+#include "core/definition_reader.h"
 
 namespace daybook::sql {
 
@@ -15,6 +16,10 @@ std::string render_commit(const ViewDefinition& view, int generation, const std:
 
 // "SELECT ... FROM daybook.commit_<generation>($1, ...)", to be prepared; its parameters are the function's.
 std::string render_commit_call(const ViewDefinition& view, int generation);
+
+// How many parameters that is; the mistake of a view with more than PostgreSQL's functions can have.
+std::size_t commit_parameter_count(const ViewDefinition& view);
+std::optional<DefinitionMistake> beyond_parameters(const ViewDefinition& view);
 
 std::string quote_identifier(const std::string& name);
 std::string quote_literal(const std::string& text);

@@ -153,7 +153,7 @@ class SpanReader {
       } else {
         // Offsets have gaps (transaction markers, compaction): a record beyond the position ends it too.
         done_[index] = message->offset >= spans_[index].next - 1;
-        if (message->offset < spans_[index].next) judgements.push_back(judge(*message, spans_[index]));
+        if (spans_[index].contains(message->offset)) judgements.push_back(judge(*message, spans_[index]));
       }
     }
     shared_.records += static_cast<std::int64_t>(judgements.size());

@@ -1,5 +1,8 @@
 #include "verify/snapshot.h"
 
+#include <algorithm>
+#include <map>
+
 #include "core/definition_reader.h"
 #include "core/error.h"
 
@@ -78,9 +81,20 @@ Snapshot read_all(pqxx::connection& connection, const std::string& view) {
   for (const auto& row : transaction.exec("SELECT topic, partition, start_offset, next_offset FROM daybook.position "
                                           "WHERE generation = " +
                                           id + " ORDER BY topic, partition")) {
-    snapshot.spans.push_back(
-        {{row[0].as<std::string>(), row[1].as<std::int32_t>()}, row[2].as<std::int64_t>(), row[3].as<std::int64_t>()});
+    snapshot.spans.push_back({{row[0].as<std::string>(), row[1].as<std::int32_t>()},
+                              row[2].as<std::int64_t>(),
+                              row[3].as<std::int64_t>(),
+                              {}});
   }
+  std::map<TopicPartition, std::vector<Move>> moves;
+  for (const auto& row :
+       transaction.exec("SELECT topic, partition, start_offset, from_offset, to_offset FROM daybook.position_move "
+                        "WHERE generation = " +
+                        id + " ORDER BY id")) {
+    moves[{row[0].as<std::string>(), row[1].as<std::int32_t>()}].push_back(
+        {row[2].as<std::int64_t>(), row[3].as<std::int64_t>(), row[4].as<std::int64_t>()});
+  }
+  for (Span& span : snapshot.spans) span.skipped = skipped_by(span.start, span.next, moves[span.partition]);
   // A generation that took over from another one has that one's discarded dead letters too, from below its start.
   for (const auto& row :
        transaction.exec("SELECT d.topic, d.partition, d.record_offset, d.code FROM daybook.dead_letter d "
@@ -96,6 +110,25 @@ Snapshot read_all(pqxx::connection& connection, const std::string& view) {
 }
 
 }  // namespace
+
+std::vector<std::pair<std::int64_t, std::int64_t>> skipped_by(std::int64_t start, std::int64_t next,
+                                                              const std::vector<Move>& moves) {
+  std::vector<std::pair<std::int64_t, std::int64_t>> read;
+  std::int64_t begin = moves.empty() ? start : moves.front().start;
+  for (const Move& move : moves) {
+    read.emplace_back(begin, move.from);
+    begin = move.to;
+  }
+  read.emplace_back(begin, next);
+  std::sort(read.begin(), read.end());
+  std::vector<std::pair<std::int64_t, std::int64_t>> skipped;
+  std::int64_t at = start;
+  for (const auto& [first, last] : read) {
+    if (first > at) skipped.emplace_back(at, first);
+    at = std::max(at, last);
+  }
+  return skipped;
+}
 
 Snapshot take_snapshot(pqxx::connection& connection, const std::string& view) {
   try {

@@ -24,6 +24,13 @@ struct Limits {
   // A full batch behind a commit that takes longer than this: the source stops fetching, so that memory stays
   // bounded while polling goes on.
   std::chrono::milliseconds stall_max{5'000};
+  // A partition that brings nothing for this long although the log goes on (its fetcher is stuck) is started again.
+  std::chrono::milliseconds silence_max{30'000};
+  // A log that ends before the stored position: a new leader may not know its end yet. After this it is truncated.
+  std::chrono::milliseconds short_log_patience{10'000};
+  // More than this share of dead letters among the last records pauses the view; 1 never does.
+  std::size_t flood_records = 1'000;
+  double flood_share = 0.5;
 };
 
 }  // namespace daybook

@@ -12,20 +12,20 @@ namespace {
 using namespace std::chrono_literals;
 
 constexpr std::size_t decode_group = 16;  // events between hashing an identity and looking it up: hides the cache miss
-constexpr auto backoff_first = 50ms;
-constexpr auto backoff_max = 5'000ms;
-constexpr int fenced_per_minute_max = 6;
 constexpr auto mirror_interval = 1'000ms;
 constexpr auto look_interval = 1'000ms;
-constexpr auto expire_interval = 60'000ms;
-constexpr auto others_interval = 2'000ms;
+
+// Of key and value, which are told apart from empty ones when they are missing.
+std::uint64_t hash_of(const Record& record) {
+  const std::uint64_t key = record.key ? digest(1, *record.key) : 0;
+  return record.value ? digest(key, *record.value) : ~key;
+}
 
 }  // namespace
 
 Loop::Loop(const ViewDefinition& view, const FingerprintKey& key, Source& source, Store& store, Clock& clock,
            Limits limits)
     : view_(view),
-      topics_(view.topics()),
       source_(source),
       store_(store),
       clock_(clock),
@@ -34,7 +34,8 @@ Loop::Loop(const ViewDefinition& view, const FingerprintKey& key, Source& source
       // Staged at any moment: the batch that is being committed and the open one.
       seen_(view.deduplication_window_events, 4 * limits.events_max),
       jitter_(std::random_device{}()),
-      slots_(topics_.size()),
+      partitions_(view.topics()),
+      flood_(limits.flood_records, limits.flood_share),
       open_(std::make_unique<Batch>(view)),
       flying_(std::make_unique<Batch>(view)),
       decoded_(decode_group),
@@ -43,317 +44,74 @@ Loop::Loop(const ViewDefinition& view, const FingerprintKey& key, Source& source
 }
 
 void Loop::step() {
+  try {
+    round();
+  } catch (const PauseError& error) {
+    pause(error.what());
+  } catch (const RetryError& error) {
+    restart_from_store(error.what(), next_backoff());
+  }
+}
+
+void Loop::round() {
   if (committer_.busy()) {
     if (const std::optional<CommitOutcome> outcome = committer_.outcome(0ms)) settle(*outcome);
   }
   if (!synchronized_ && !committer_.busy() && clock_.now() >= retry_at_) synchronize();
-
-  // A full batch behind a commit: nothing more is taken in. When that lasts, the source lets go of what it fetched.
-  if (committer_.busy() && is_full() && !stalled_) {
-    if (!blocked_since_) blocked_since_ = clock_.now();
-    if (const std::optional<CommitOutcome> outcome = committer_.outcome(100ms)) {
-      settle(*outcome);
-    } else if (clock_.now() - *blocked_since_ > limits_.stall_max) {
-      spdlog::warn("{}: a commit has taken more than {} ms; intake pauses until it ends", view_.name,
-                   limits_.stall_max.count());
-      // What was polled but not folded comes again: reading goes on at `folded`.
-      records_ = {};
-      ends_.clear();
-      source_.stop();
-      stalled_ = true;
-    } else {
-      return;
-    }
-  }
+  if (committer_.busy() && is_full() && !stalled_ && !wait_for_committer()) return;
   blocked_since_.reset();
 
-  if (records_.empty()) {
-    const Polled polled = source_.poll(patience());
-    if (polled.revoked) on_revoked();
-    if (polled.assigned) {
-      assigned_ = *polled.assigned;
-      synchronized_ = false;
-      retry_at_ = clock_.now();
-    }
-    if (synchronized_ && !stalled_) {
-      records_ = polled.records;
-      lag_ = -static_cast<std::int64_t>(records_.size());
-      for (const Partition& partition : partitions_)
-        lag_ += std::max<std::int64_t>(0, source_.known_end(partition.name) - partition.folded);
-      ends_.assign(polled.ends.begin(), polled.ends.end());
-    }
-  }
+  if (records_.empty()) poll();
   if (!records_.empty()) fold();
   if (records_.empty()) apply_ends();
   submit_if_ready();
   pass_time();
 }
 
+// A full batch behind a commit: nothing more is taken in. When that lasts, the source lets go of what it fetched, and
+// polling goes on so that the group keeps this member. False while there is nothing to do but wait.
+bool Loop::wait_for_committer() {
+  if (!blocked_since_) blocked_since_ = clock_.now();
+  if (const std::optional<CommitOutcome> outcome = committer_.outcome(100ms)) {
+    settle(*outcome);
+    return true;
+  }
+  if (clock_.now() - *blocked_since_ <= limits_.stall_max) return false;
+  spdlog::warn("{}: a commit has taken more than {} ms; intake pauses until it ends", view_.name,
+               limits_.stall_max.count());
+  // What was polled but not folded comes again: reading goes on at `folded`.
+  records_ = {};
+  ends_.clear();
+  source_.stop();
+  stalled_ = true;
+  return true;
+}
+
+void Loop::poll() {
+  const Polled polled = source_.poll(patience());
+  if (polled.revoked) on_revoked();
+  if (polled.assigned) {
+    assigned_ = *polled.assigned;
+    synchronized_ = false;
+    retry_at_ = clock_.now();
+  }
+  if (!synchronized_ || stalled_) return;
+  records_ = polled.records;
+  lag_ = -static_cast<std::int64_t>(records_.size());
+  for (const OwnedPartition& partition : partitions_)
+    lag_ += std::max<std::int64_t>(0, source_.known_end(partition.name) - partition.folded);
+  ends_.assign(polled.ends.begin(), polled.ends.end());
+}
+
 // How long poll() may wait. A commit that ends wakes it.
 std::chrono::milliseconds Loop::patience() const { return committer_.busy() ? 100ms : 50ms; }
 
-// ---- outcomes ----
-
-void Loop::settle(const CommitOutcome& outcome) {
-  if (discard_outcome_) {
-    // The set is read again from the store before anything else happens, and so are the positions.
-    discard_outcome_ = false;
-    flying_->clear();
-    return;
-  }
-  if (const auto* applied = std::get_if<Applied>(&outcome)) {
-    on_applied(*applied);
-  } else if (const auto* elsewhere = std::get_if<CommittedElsewhere>(&outcome)) {
-    // Copies of these events came through other workers' partitions and were committed first. They stay in the set.
-    flying_tally_.duplicates += flying_->drop(elsewhere->identities);
-    start_commit();
-  } else if (std::holds_alternative<Behind>(outcome)) {
-    try {
-      load_or_tail(false);
-      start_commit();
-    } catch (const RetryError& error) {
-      restart_from_store(error.what(), next_backoff());
-    }
-  } else if (std::holds_alternative<Fenced>(outcome)) {
-    ++counters_.fenced;
-    const Time now = clock_.now();
-    std::erase_if(fenced_at_, [now](Time at) { return now - at > 1min; });
-    fenced_at_.push_back(now);
-    if (fenced_at_.size() > fenced_per_minute_max) {
-      throw StopError(
-          view_.name + ": fenced " + std::to_string(fenced_at_.size()) +
-          " times in a minute: another fleet with other brokers or another group writes this view; stop one of them");
-    }
-    restart_from_store("fenced: another worker took a partition of this batch",
-                       std::chrono::milliseconds(50 + jitter_() % 500));
-  } else if (const auto* retired = std::get_if<Retired>(&outcome)) {
-    throw StopError(view_.name + ": " + retired->why);
-  } else if (const auto* refused = std::get_if<Refused>(&outcome)) {
-    on_refused(*refused);
-  } else if (std::holds_alternative<TooSlow>(outcome)) {
-    if (flying_->events() > 1) {
-      spdlog::warn("{}: a commit of {} events ran into the statement timeout; trying halves", view_.name,
-                   flying_->events());
-      commit_in_halves();
-    } else {
-      restart_from_store("a commit of one event ran into the statement timeout", next_backoff());
-    }
-  } else {
-    restart_from_store("the outcome of a commit is not known: " + std::get<Unknown>(outcome).why, next_backoff());
-  }
-}
-
-void Loop::count(const Applied&) {
-  ++counters_.commits;
-  counters_.applied_events += flying_->events();
-  counters_.dead_letters += flying_->dead_letters().size();
-  counters_.duplicates += flying_tally_.duplicates;
-  counters_.ids_reused += flying_tally_.ids_reused;
-  counters_.passed_over += flying_tally_.passed_over;
-  flying_tally_ = {};
-  for (const auto& [name, range] : flying_->ranges()) stored_[name] = range.to;
-  mirror_due_ = true;
-}
-
-void Loop::on_applied(const Applied& applied) {
-  count(applied);
-  failures_ = 0;
-  if (applied.head.seq != known_.seq + 1) others_until_ = clock_.now() + others_interval;
-  known_ = applied.head;
-  for (const auto& [partition, range] : flying_->ranges()) {
-    std::erase_if(condemned_,
-                  [&](const auto& entry) { return entry.first.first == partition && entry.first.second < range.to; });
-  }
-  flying_->clear();
-  merge(applied.others);
-  if (clock_.now() - expired_at_ >= expire_interval) {
-    expired_at_ = clock_.now();
-    try {
-      store_.expire();
-    } catch (const RetryError& error) {
-      restart_from_store(error.what(), next_backoff());
-      return;
-    }
-  }
-  if (!suspects_.empty()) {
-    flying_ = std::move(suspects_.back());
-    suspects_.pop_back();
-    start_commit();
-  }
-}
-
-// The database can't take some event of the batch. Smaller batches find it: halves, until one event is left.
-void Loop::on_refused(const Refused& refused) {
-  const std::size_t events = flying_->events();
-  if (events == 0) throw StopError(view_.name + ": the database refuses a batch without events: " + refused.detail);
-  if (events == 1) {
-    const Batch::Origin guilty = flying_->first_event();
-    const TopicPartition& partition = partitions_[guilty.partition].name;
-    condemned_[{partition, guilty.offset}] =
-        Rejection{refused.sqlstate == "22003" ? "range" : "database", refused.detail};
-    restart_from_store("the database refused " + partition.topic + "/" + std::to_string(partition.partition) + "@" +
-                           std::to_string(guilty.offset) + ", which becomes a dead letter: " + refused.detail,
-                       0ms);
-    return;
-  }
-  if (suspects_.empty()) {
-    spdlog::info("{}: the database refused a batch of {} events; looking for the guilty one: {}", view_.name, events,
-                 refused.detail);
-  }
-  commit_in_halves();
-}
-
-// The first half of the batch under way now, the other one after it.
-void Loop::commit_in_halves() {
-  auto front = std::make_unique<Batch>(view_);
-  front->take_front(*flying_, flying_->events() / 2);
-  suspects_.push_back(std::move(flying_));
-  flying_ = std::move(front);
-  start_commit();
-}
-
-// Adds what other workers committed. What was in the set already is either committed and known (harmless) or staged
-// by a batch of ours: then the event was applied by the other worker, and leaves our batch.
-void Loop::merge(const std::vector<Fingerprint>& others) {
-  std::vector<Fingerprint> known_already;
-  for (const Fingerprint& fingerprint : others) {
-    const SeenSet::Inserted inserted = seen_.insert(fingerprint);
-    if (inserted == SeenSet::Inserted::fresh) continue;
-    if (inserted == SeenSet::Inserted::other_content) ++counters_.ids_reused;
-    known_already.push_back(fingerprint);
-  }
-  if (known_already.empty()) return;
-  flying_tally_.duplicates += flying_->drop(known_already);
-  for (const auto& suspect : suspects_) flying_tally_.duplicates += suspect->drop(known_already);
-  open_tally_.duplicates += open_->drop(known_already);
-}
-
-// ---- assignment and recovery ----
-
-void Loop::on_revoked() {
-  if (committer_.busy()) {
-    if (const std::optional<CommitOutcome> outcome = committer_.outcome(5'000ms)) settle(*outcome);
-    // Still under way: whatever comes of it, the next owner's take() waits for it; ours will be settled later.
-  }
-  assigned_.clear();
-  restart_from_store("", 0ms);
-}
-
-// Drops all that is not committed and reads on from the stored positions, after `delay`.
-void Loop::restart_from_store(const std::string& why, std::chrono::milliseconds delay) {
-  source_.stop();
-  records_ = {};
-  ends_.clear();
-  if (!committer_.busy()) {
-    forget(*flying_);
-  } else {
-    // Whether its fingerprints are committed is not known: the set is read again.
-    loaded_ = false;
-    discard_outcome_ = true;
-  }
-  for (const auto& suspect : suspects_) forget(*suspect);
-  suspects_.clear();
-  forget(*open_);
-  stored_.clear();
-  mirror_due_ = false;
-  flying_tally_ = open_tally_ = {};
-  open_moved_ = false;
-  open_is_full_ = false;
-  partitions_.clear();
-  for (std::vector<int>& slots : slots_) slots.clear();
-  if (seen_.is_worn()) loaded_ = false;
-  synchronized_ = false;
-  stalled_ = false;
-  retry_at_ = clock_.now() + delay;
-  if (why.empty()) return;
-  ++counters_.restarts;
-  if (why != last_trouble_) spdlog::warn("{}: {}; going on from the stored positions", view_.name, why);
-  last_trouble_ = why;
-}
-
-// Drops a batch; its fingerprints are not staged any more.
-void Loop::forget(Batch& batch) {
-  for (const Fingerprint& fingerprint : batch.fingerprints()) seen_.erase(fingerprint);
-  batch.clear();
-}
-
-std::chrono::milliseconds Loop::next_backoff() {
-  const auto bound = std::min<std::chrono::milliseconds>(backoff_max, backoff_first * (1 << std::min(failures_, 10)));
-  ++failures_;
-  return bound / 2 + std::chrono::milliseconds(jitter_() % static_cast<unsigned>(bound.count()));
-}
-
-void Loop::synchronize() {
-  try {
-    load_or_tail(store_.connect());
-    if (!assigned_.empty()) {
-      Positions first;
-      for (const TopicPartition& partition : assigned_) first[partition] = source_.first_offset(partition);
-      partitions_.clear();
-      for (std::vector<int>& slots : slots_) slots.clear();
-      Positions next;
-      std::string list;
-      for (const auto& [name, owned] : store_.take(assigned_, first)) {
-        const auto topic = std::find(topics_.begin(), topics_.end(), name.topic) - topics_.begin();
-        std::vector<int>& slots = slots_[static_cast<std::size_t>(topic)];
-        if (slots.size() <= static_cast<std::size_t>(name.partition))
-          slots.resize(static_cast<std::size_t>(name.partition) + 1, -1);
-        slots[static_cast<std::size_t>(name.partition)] = static_cast<int>(partitions_.size());
-        partitions_.push_back({name, owned.epoch, owned.next, owned.next, false});
-        next[name] = owned.next;
-        list += " " + name.topic + "/" + std::to_string(name.partition) + "@" + std::to_string(owned.next);
-      }
-      source_.start(next);
-      if (last_trouble_.empty()) {
-        spdlog::info("{}: reads{}", view_.name, list);
-      } else {
-        spdlog::info("{}: goes on; reads{}", view_.name, list);
-      }
-    }
-    last_trouble_.clear();
-    synchronized_ = true;
-  } catch (const RetryError& error) {
-    const std::string trouble = error.what();
-    if (trouble != last_trouble_) spdlog::warn("{}: {}; trying again", view_.name, trouble);
-    last_trouble_ = trouble;
-    retry_at_ = clock_.now() + next_backoff();
-  }
-}
-
-// Brings the set to the view's last commit. A new session may have reached a database that fell back to an older
-// state (a standby that lagged): then the head isn't the one we know, and everything is read again.
-void Loop::load_or_tail(bool new_session) {
-  if (!loaded_ || (new_session && store_.head() != known_)) {
-    seen_.clear();
-    const Time begin = clock_.now();
-    known_ = store_.load([this](std::span<const Fingerprint> chunk) {
-      for (const Fingerprint& fingerprint : chunk) seen_.insert(fingerprint);
-    });
-    // Batches that are under way had their fingerprints in the old set: they can't be in use here.
-    loaded_ = true;
-    if (seen_.size() > 0) {
-      spdlog::info("{}: {} fingerprints loaded in {} ms", view_.name, seen_.size(),
-                   std::chrono::duration_cast<std::chrono::milliseconds>(clock_.now() - begin).count());
-    }
-    return;
-  }
-  const Tail tail = store_.tail(known_.seq);
-  known_ = tail.head;
-  merge(tail.fingerprints);
-}
-
 // ---- fold ----
-
-Loop::Partition* Loop::partition_of(const Record& record) {
-  const std::vector<int>& slots = slots_[record.topic];
-  if (static_cast<std::size_t>(record.partition) >= slots.size()) return nullptr;
-  const int slot = slots[static_cast<std::size_t>(record.partition)];
-  return slot < 0 ? nullptr : &partitions_[static_cast<std::size_t>(slot)];
-}
 
 bool Loop::is_full() const {
   const bool shared = clock_.now() < others_until_;
-  return open_is_full_ || open_->events() >= (shared ? limits_.events_max_shared : limits_.events_max) ||
+  return open_is_full_ || flood_.is_flooded() ||
+         open_->events() >= (shared ? limits_.events_max_shared : limits_.events_max) ||
          open_->rows() >= (shared ? limits_.rows_max_shared : limits_.rows_max) ||
          open_->memory_bytes() >= limits_.bytes_max;
 }
@@ -361,13 +119,13 @@ bool Loop::is_full() const {
 // The end of a partition lies beyond its last record when markers or compacted records close it.
 void Loop::apply_ends() {
   for (const auto& [name, next] : ends_) {
-    for (Partition& partition : partitions_) {
-      if (partition.name != name) continue;
-      if (next >= partition.folded) partition.at_end = true;
-      if (next <= partition.folded) continue;
-      note_movement();
-      partition.folded = next;
-    }
+    OwnedPartition* const partition = partitions_.find(name);
+    if (partition == nullptr) continue;
+    partition->heard_at = clock_.now();
+    if (next >= partition->folded) partition->at_end = true;
+    if (next <= partition->folded) continue;
+    note_movement();
+    partition->folded = next;
   }
   ends_.clear();
 }
@@ -395,15 +153,49 @@ void Loop::fold() {
     }
     if (!open_is_full_) records_ = records_.subspan(group);
   }
+  take_anchors();
+}
+
+// The records' bytes are valid until the next poll only.
+void Loop::take_anchors() {
+  for (OwnedPartition& partition : partitions_) {
+    if (partition.last == nullptr) continue;
+    partition.anchor = Anchor{partition.last->offset, partition.last->timestamp_ms, hash_of(*partition.last)};
+    partition.last = nullptr;
+    partition.heard_at = clock_.now();
+  }
+}
+
+// Whether a record is to be folded. Those below the position are stale, but for the first one: reading begins at the
+// anchor, which must be the record that was applied.
+bool Loop::is_new(OwnedPartition* partition, const Record& record) {
+  if (partition == nullptr) {
+    ++counters_.stale_records;
+    return false;
+  }
+  const bool is_anchor = partition->expected && record.offset == partition->expected->offset;
+  if (partition->expected && record.offset >= partition->expected->offset) {
+    const Anchor expected = *std::exchange(partition->expected, std::nullopt);
+    const std::string where = to_string(partition->name, expected.offset);
+    if (!is_anchor) {
+      spdlog::warn("{}: {} was applied last and is not in the log any more (compaction?); going on without the check",
+                   view_.name, where);
+    } else if (Anchor{record.offset, record.timestamp_ms, hash_of(record)} != expected) {
+      throw PauseError(where + " is not the record that was applied last: topic " + partition->name.topic +
+                       " was deleted and made again, or truncated. Restore it, or accept the log as it is now with"
+                       " `daybook positions move " +
+                       view_.name + " --to earliest`");
+    }
+  }
+  if (record.offset >= partition->folded) return true;
+  if (!is_anchor) ++counters_.stale_records;
+  return false;
 }
 
 // False when the open batch must be committed before this record can be folded.
 bool Loop::fold_one(const Record& record, const DecodedEvent& event) {
-  Partition* const partition = partition_of(record);
-  if (partition == nullptr || record.offset < partition->folded) {
-    ++counters_.stale_records;
-    return true;
-  }
+  OwnedPartition* const partition = partitions_.find(record);
+  if (!is_new(partition, record)) return true;
   const auto condemned = condemned_.empty() ? condemned_.end() : condemned_.find({partition->name, record.offset});
   if (condemned != condemned_.end()) {
     DecodedEvent guilty;
@@ -414,7 +206,7 @@ bool Loop::fold_one(const Record& record, const DecodedEvent& event) {
     if (!open_->can_add(event)) return false;
     switch (seen_.insert(event.fingerprint)) {
       case SeenSet::Inserted::fresh:
-        open_->add(event, {static_cast<std::uint32_t>(partition - partitions_.data()), record.offset});
+        open_->add(event, {partitions_.number(*partition), record.offset});
         break;
       case SeenSet::Inserted::duplicate:
         ++open_tally_.duplicates;
@@ -429,7 +221,10 @@ bool Loop::fold_one(const Record& record, const DecodedEvent& event) {
   } else {
     ++open_tally_.passed_over;
   }
+  const bool rejected = event.outcome == Outcome::rejected || condemned != condemned_.end();
+  if (rejected || event.outcome == Outcome::contributes) flood_.add(rejected);
   partition->folded = record.offset + 1;
+  partition->last = &record;
   partition->at_end = false;
   note_movement();
   return true;
@@ -437,7 +232,7 @@ bool Loop::fold_one(const Record& record, const DecodedEvent& event) {
 
 void Loop::add_dead_letter(const Record& record, const DecodedEvent& event) {
   DeadLetter letter;
-  letter.partition = {topics_[record.topic], record.partition};
+  letter.partition = {partitions_.topic(record), record.partition};
   letter.offset = record.offset;
   letter.timestamp_ms = record.timestamp_ms;
   if (record.key) letter.key = std::string(*record.key);
@@ -446,6 +241,7 @@ void Loop::add_dead_letter(const Record& record, const DecodedEvent& event) {
   record.headers(headers);
   for (const Header& header : headers) letter.headers.emplace_back(header.name, header.value);
   letter.rejection = event.rejection;
+  last_rejection_ = event.rejection.detail;
   letter.source = event.source;
   letter.id = event.id;
   letter.type = event.type;
@@ -461,7 +257,12 @@ void Loop::note_movement() {
 }
 
 void Loop::submit_if_ready() {
-  if (!synchronized_ || committer_.busy() || !open_moved_) return;
+  if (!synchronized_ || committer_.busy()) return;
+  if (!open_moved_) {
+    // What came before the flood was noticed is committed: going on after a resumption is progress.
+    if (flood_.is_flooded()) pause_for_flood();
+    return;
+  }
   const auto age = clock_.now() - opened_at_;
   if (open_->events() == 0 && open_->dead_letters().empty()) {
     if (age >= limits_.only_positions_age) submit();
@@ -470,11 +271,20 @@ void Loop::submit_if_ready() {
   if (lag_ < limits_.catching_up_lag || is_full() || age >= limits_.catching_up_age_max) submit();
 }
 
+void Loop::pause_for_flood() const {
+  throw PauseError(std::to_string(flood_.count()) + " of the last " + std::to_string(flood_.size()) +
+                   " events can't be applied, the last one because: " + last_rejection_ +
+                   ". They are dead letters (`daybook dead-letters list " + view_.name +
+                   "`). When their cause is mended, or to go on"
+                   " regardless: `daybook views resume " +
+                   view_.name + "`");
+}
+
 void Loop::submit() {
-  for (std::uint32_t i = 0; i < partitions_.size(); ++i) {
-    Partition& partition = partitions_[i];
+  for (OwnedPartition& partition : partitions_) {
     if (partition.folded == partition.open_from) continue;
-    open_->cover(partition.name, {partition.open_from, partition.folded, i});
+    open_->cover(partition.name, {partition.open_from, partition.folded, partitions_.number(partition),
+                                  std::exchange(partition.anchor, std::nullopt)});
     partition.open_from = partition.folded;
   }
   std::swap(open_, flying_);
@@ -483,20 +293,14 @@ void Loop::submit() {
   open_is_full_ = false;
   start_commit();
   if (stalled_) {
-    Positions next;
-    for (const Partition& partition : partitions_) next[partition.name] = partition.folded;
     stalled_ = false;
-    try {
-      source_.start(next);
-    } catch (const RetryError& error) {
-      restart_from_store(error.what(), next_backoff());
-    }
+    source_.start(partitions_.to_read());
   }
 }
 
 void Loop::start_commit() {
   OwnedPositions owned;
-  for (const Partition& partition : partitions_) {
+  for (const OwnedPartition& partition : partitions_) {
     const auto range = flying_->ranges().find(partition.name);
     if (range != flying_->ranges().end()) owned[partition.name] = {range->second.from, partition.epoch};
   }
@@ -515,27 +319,38 @@ void Loop::pass_time() {
   const Time now = clock_.now();
   if (synchronized_ && now - mirrored_at_ >= mirror_interval) mirror();
   if (committer_.busy() || !synchronized_) return;  // the store is not free
-  try {
-    if (now - looked_at_ >= look_interval) {
-      // A worker that has nothing to commit stays near the others' fingerprints, so that its next commit need not
-      // look through many of them under the lock.
-      looked_at_ = now;
-      if (store_.head() != known_) load_or_tail(false);
-    }
-  } catch (const RetryError& error) {
-    restart_from_store(error.what(), next_backoff());
+  look_for_stuck_partitions(now);
+  if (now - looked_at_ < look_interval) return;
+  // A worker that has nothing to commit stays near the others' fingerprints, so that its next commit need not
+  // look through many of them under the lock.
+  looked_at_ = now;
+  if (store_.head() != known_) load_or_tail(false);
+}
+
+// librdkafka's fetchers were seen to stop for good after some rebalances and leader changes. A quiet partition looks
+// the same, so the broker is asked.
+void Loop::look_for_stuck_partitions(Time now) {
+  if (stalled_ || !records_.empty() || is_full()) return;
+  for (OwnedPartition& partition : partitions_) {
+    if (now - partition.heard_at < limits_.silence_max) continue;
+    partition.heard_at = now;
+    const std::int64_t end = source_.range(partition.name).end;
+    if (end <= partition.folded) continue;
+    throw RetryError(to_string(partition.name, partition.folded) + ": nothing came for " +
+                     std::to_string(limits_.silence_max.count()) + " ms although the log goes on to " +
+                     std::to_string(end));
   }
 }
 
 bool Loop::caught_up() const {
   return synchronized_ && !partitions_.empty() && !committer_.busy() && !open_moved_ && records_.empty() &&
-         std::all_of(partitions_.begin(), partitions_.end(), [](const Partition& p) { return p.at_end; });
+         std::all_of(partitions_.begin(), partitions_.end(), [](const OwnedPartition& p) { return p.at_end; });
 }
 
 bool Loop::finish(std::chrono::milliseconds timeout) {
   if (committer_.busy()) {
     if (const std::optional<CommitOutcome> outcome = committer_.outcome(timeout)) {
-      if (const auto* applied = std::get_if<Applied>(&*outcome)) count(*applied);
+      if (std::holds_alternative<Applied>(*outcome)) count_applied();
     }
   }
   if (!partitions_.empty()) mirror();

@@ -7,6 +7,11 @@
 //     fingerprints leave the set, and reading starts again from the stored positions: nothing is ever retried
 //     whose outcome is not known.
 //   - `known_` is the last commit of the view of which all fingerprints, its own and those before, are in the set.
+//   - A partition is folded only once the log has shown the record that was applied last (its anchor), or can't show it
+//     any more.
+//
+// One class in three files: loop.cpp is the round (poll, fold, submit), loop_outcomes.cpp what becomes of a commit,
+// loop_recovery.cpp assignment, pause and going on from the stored positions.
 #pragma once
 
 #include <chrono>
@@ -20,9 +25,11 @@
 #include "core/definition.h"
 #include "worker/committer.h"
 #include "worker/decode/decoder.h"
+#include "worker/flood_window.h"
 #include "worker/fold/batch.h"
 #include "worker/fold/seen_set.h"
 #include "worker/limits.h"
+#include "worker/partition_table.h"
 #include "worker/ports.h"
 
 namespace daybook {
@@ -39,6 +46,7 @@ struct Counters {
   std::uint64_t commits = 0;
   std::uint64_t fenced = 0;
   std::uint64_t restarts = 0;  // times that reading began again from the stored positions
+  std::map<std::string, std::uint64_t> dead_letters_by_code;
 };
 
 class Loop {
@@ -47,7 +55,7 @@ class Loop {
        Limits limits);
 
   // One round: settles a commit, polls, folds, submits. Returns within some 100 ms unless the store blocks.
-  // Throws StopError when a person has to act.
+  // Throws StopError when the process has to end; what concerns the view alone pauses it.
   void step();
 
   // Waits for the commit that is under way, at most `timeout`; drops the open batch. False when the commit goes on.
@@ -55,6 +63,10 @@ class Loop {
 
   // All assigned partitions were read to their end, and all of it is committed.
   bool caught_up() const;
+  // Why the view is paused; nothing is read until a person resumes it.
+  const std::optional<std::string>& paused() const { return paused_; }
+  // And the other workers know, too.
+  bool pause_is_stored() const { return paused_ && !pause_is_ours_; }
   // Partitions are assigned, taken and being read.
   bool reading() const { return synchronized_ && !partitions_.empty(); }
 
@@ -65,14 +77,6 @@ class Loop {
  private:
   using Time = std::chrono::steady_clock::time_point;
 
-  struct Partition {
-    TopicPartition name;
-    std::int64_t epoch = 0;
-    std::int64_t open_from = 0;  // where the open batch begins
-    std::int64_t folded = 0;     // the next offset to fold
-    bool at_end = false;         // the log had nothing behind `folded` when it was last read
-  };
-
   // Of one batch.
   struct Tally {
     std::uint64_t duplicates = 0;
@@ -80,8 +84,13 @@ class Loop {
     std::uint64_t passed_over = 0;
   };
 
+  void round();
+  bool wait_for_committer();
+  void poll();
+
   void settle(const CommitOutcome& outcome);
-  void count(const Applied& applied);
+  void on_fenced();
+  void count_applied();
   void on_applied(const Applied& applied);
   void on_refused(const Refused& refused);
   void commit_in_halves();
@@ -89,28 +98,34 @@ class Loop {
 
   void on_revoked();
   void synchronize();
+  void take_partitions();
+  void check_range(OwnedPartition& partition, const LogRange& range);
   void load_or_tail(bool new_session);
+  void pause(const std::string& why);
+  void on_paused(const std::string& why);
   void restart_from_store(const std::string& why, std::chrono::milliseconds delay);
   std::chrono::milliseconds next_backoff();
 
   void fold();
   void apply_ends();
   bool fold_one(const Record& record, const DecodedEvent& event);
+  bool is_new(OwnedPartition* partition, const Record& record);
+  void take_anchors();
   void add_dead_letter(const Record& record, const DecodedEvent& event);
-  Partition* partition_of(const Record& record);
   bool is_full() const;
 
   void submit_if_ready();
+  [[noreturn]] void pause_for_flood() const;
   void submit();
   void start_commit();
   void forget(Batch& batch);
   void mirror();
   void pass_time();
+  void look_for_stuck_partitions(Time now);
   void note_movement();
   std::chrono::milliseconds patience() const;
 
   const ViewDefinition view_;
-  const std::vector<std::string> topics_;
   Source& source_;
   Store& store_;
   Clock& clock_;
@@ -123,8 +138,7 @@ class Loop {
   // What the group assigned, and what of it was taken in the store. `synchronized_`: the session is good, the set is
   // as of known_, the partitions are taken and being read.
   std::vector<TopicPartition> assigned_;
-  std::vector<Partition> partitions_;
-  std::vector<std::vector<int>> slots_;  // [topic][partition] -> index into partitions_, -1: not ours
+  PartitionTable partitions_;
   bool synchronized_ = false;
   bool loaded_ = false;
   bool stalled_ = false;  // the source was stopped because the store is slow
@@ -132,6 +146,11 @@ class Loop {
   Time retry_at_{};
   int failures_ = 0;
   std::string last_trouble_;
+  std::optional<std::string> paused_;
+  bool pause_is_ours_ = false;           // `paused_` is not stored yet
+  std::optional<Time> log_short_since_;  // some partition's log ended before its stored position
+  FloodWindow flood_;
+  std::string last_rejection_;
   std::vector<Time> fenced_at_;
 
   Tally open_tally_, flying_tally_;

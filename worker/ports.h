@@ -30,18 +30,27 @@ struct Polled {
   std::span<const std::pair<TopicPartition, std::int64_t>> ends;
 };
 
+// What the log has of a partition: from the first offset that is still there to the next one that will be written (by
+// a committed transaction or none).
+struct LogRange {
+  std::int64_t begin = 0;
+  std::int64_t end = 0;
+};
+
 class Source {
  public:
   virtual ~Source() = default;
-  // Waits for something, at most `timeout`; 0 takes what is there. Throws StopError when the log can't be read on
-  // (offset out of range, topic gone).
+  // Waits for something, at most `timeout`; 0 takes what is there. Throws RetryError when a partition can't be read
+  // on (offset out of range): look at its range() again. StopError when nothing can be (not authorized, another
+  // instance with the same static id).
   virtual Polled poll(std::chrono::milliseconds timeout) = 0;
   // Reads these partitions from these offsets, whatever was read before.
   virtual void start(const Positions& positions) = 0;
   // Reads nothing until start(); what was fetched is dropped. Answers a revocation, too.
   virtual void stop() = 0;
-  // The first offset that the log still has. Throws RetryError.
-  virtual std::int64_t first_offset(const TopicPartition& partition) = 0;
+  // Ask the broker. Throw RetryError.
+  virtual std::string cluster_id() = 0;
+  virtual LogRange range(const TopicPartition& partition) = 0;
   // The next offset to be written, as of the last fetch; asks nobody. -1: not known.
   virtual std::int64_t known_end(const TopicPartition& partition) = 0;
   // Tells the group how far the view is. Progress for tools to look at, no more.
@@ -56,8 +65,15 @@ class Source {
 struct OwnedPosition {
   std::int64_t next = 0;
   std::int64_t epoch = 0;
+  std::optional<Anchor> anchor = std::nullopt;  // of take(); a commit names its own in the batch
 };
 using OwnedPositions = std::map<TopicPartition, OwnedPosition>;
+
+// The view was paused, for all its workers: by one of them that met something only a person can decide about, or by
+// a person.
+struct Paused {
+  std::string why;
+};
 
 // The view's last commit: its number and its random mark.
 struct Head {
@@ -86,7 +102,9 @@ struct TooSlow {};  // cancelled by the statement timeout: nothing happened
 struct Unknown {
   std::string why;
 };  // connection lost or the like: it may have happened
-using CommitOutcome = std::variant<Applied, Fenced, CommittedElsewhere, Behind, Retired, Refused, TooSlow, Unknown>;
+using CommitOutcome =
+    std::variant<Applied, Fenced, CommittedElsewhere, Behind, Paused, Retired, Refused, TooSlow, Unknown>;
+using TakeOutcome = std::variant<OwnedPositions, Paused>;
 
 struct Tail {
   Head head;
@@ -105,8 +123,11 @@ class Store {
   virtual Tail tail(std::int64_t seq) = 0;
   virtual Head head() = 0;
   // Takes partitions: from now on commits under older epochs change nothing. `first` are the first offsets of
-  // partitions that the view may not know yet.
-  virtual OwnedPositions take(const std::vector<TopicPartition>& partitions, const Positions& first) = 0;
+  // partitions that the view may not know yet; it begins there. Throws StopError when the view reads another cluster.
+  virtual TakeOutcome take(const std::string& cluster_id, const std::vector<TopicPartition>& partitions,
+                           const Positions& first) = 0;
+  // Pauses the view for all its workers until a person resumes it.
+  virtual void pause(const std::string& why) = 0;
   // All of the batch or nothing. Never throws for what the database says.
   virtual CommitOutcome commit(const Batch& batch, const OwnedPositions& owned, std::int64_t known_seq) = 0;
   // Drops fingerprints beyond the window.

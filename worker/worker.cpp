@@ -32,21 +32,13 @@ std::string owner_name() {
 
 sql::Generation find_generation(const WorkerSettings& settings, const ViewDefinition& view) {
   const postgres::Connection connection = postgres::connect(settings.database, "daybook-worker/" + view.name);
-  try {
-    sql::require_migrated(*connection);
-    pqxx::nontransaction transaction(*connection);
-    const std::optional<sql::Generation> generation = sql::live_generation(transaction, view.name);
-    if (!generation)
-      throw StopError("view " + view.name + " is not in the database: run `daybook views apply` with its definition");
-    if (generation->definition_text != view.canonical_json) {
-      throw StopError("view " + view.name +
-                      " is in the database with another definition: give the changed one a new view name and"
-                      " run `daybook views apply`, or run this worker with the definition that is there");
-    }
-    return *generation;
-  } catch (...) {
-    postgres::rethrow("database: looking for view " + view.name);
+  sql::Generation generation = sql::require_generation(*connection, view.name);
+  if (generation.definition_text != view.canonical_json) {
+    throw StopError("view " + view.name +
+                    " is in the database with another definition: give the changed one a new view name and"
+                    " run `daybook views apply`, or run this worker with the definition that is there");
   }
+  return generation;
 }
 
 // Tries again while the database is away: forever, or for the patience of `once`.
@@ -88,7 +80,7 @@ void run_view(const WorkerSettings& settings, const ViewDefinition& view, const 
   SteadyClock clock;
   PgStore store(settings.database, view, generation, owner_name());
   KafkaSource source(source_settings(settings, view));
-  Loop loop(view, key_of(generation), source, store, clock, Limits{});
+  Loop loop(view, key_of(generation), source, store, clock, settings.limits);
   spdlog::info("{}: worker started; group {}, generation {}", view.name, group_of(view), generation.id);
 
   std::string last_line = loop.describe();
@@ -98,6 +90,7 @@ void run_view(const WorkerSettings& settings, const ViewDefinition& view, const 
     loop.step();
     if (loop.reading()) last_read = clock.now();
     if (settings.once) {
+      if (loop.pause_is_stored()) throw StopError(view.name + " is paused: " + *loop.paused());
       if (loop.caught_up()) break;
       if (clock.now() - last_read >= std::chrono::seconds(settings.patience_seconds)) {
         throw RetryError(view.name + ": nothing could be read within " + std::to_string(settings.patience_seconds) +

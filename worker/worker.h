@@ -7,6 +7,7 @@
 
 #include "core/definition.h"
 #include "kafka/client.h"
+#include "worker/limits.h"
 
 namespace daybook {
 
@@ -18,6 +19,7 @@ struct WorkerSettings {
   // `patience_seconds`, else RetryError.
   bool once = false;
   int patience_seconds = 30;
+  Limits limits;
 };
 
 // The consumer group of a view's workers.

@@ -7,6 +7,8 @@ WITH
 bookkeeping (role_name, table_name, privileges, columns) AS (VALUES
     ('daybook_write', 'migration',   ARRAY['SELECT'],                               NULL),
     ('daybook_write', 'generation',  ARRAY['SELECT'],                               NULL),
+    -- A worker pauses a view by itself, and notes which Kafka cluster it reads.
+    ('daybook_write', 'generation',  ARRAY['UPDATE'], ARRAY['cluster_id', 'paused', 'paused_at']),
     ('daybook_write', 'view_head',   ARRAY['SELECT', 'UPDATE'],                     NULL),
     ('daybook_write', 'position',    ARRAY['SELECT', 'INSERT', 'UPDATE'],           NULL),
     ('daybook_write', 'seen',        ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE'], NULL),
@@ -15,9 +17,11 @@ bookkeeping (role_name, table_name, privileges, columns) AS (VALUES
     ('daybook_write', 'dead_letter', ARRAY['SELECT'], ARRAY['generation', 'topic', 'partition', 'record_offset']),
     ('daybook_read',  'migration',   ARRAY['SELECT'],                               NULL),
     ('daybook_read',  'generation',  ARRAY['SELECT'], ARRAY['id', 'view', 'state', 'table_name', 'table_oid', 'definition',
-                                                            'definition_text', 'created_at']),
+                                                            'definition_text', 'created_at', 'cluster_id', 'paused',
+                                                            'paused_at']),
     ('daybook_read',  'view_head',   ARRAY['SELECT'],                               NULL),
     ('daybook_read',  'position',    ARRAY['SELECT'],                               NULL),
+    ('daybook_read',  'position_move', ARRAY['SELECT'],                             NULL),
     ('daybook_read',  'dead_letter', ARRAY['SELECT'], ARRAY['id', 'generation', 'topic', 'partition', 'record_offset',
                                                             'record_time', 'code', 'event_type', 'state', 'created_at'])
 ),

@@ -10,10 +10,12 @@
 --   fenced       an epoch or a position is not the stored one: nothing changed
 --   duplicates   hits holds the 12-byte identities of this batch that others committed since known_seq: nothing changed
 --   behind       too much was committed since known_seq to look through it under the lock: nothing changed
+--   paused       a person has to resume the view first, detail says why: nothing changed
 --   retired      the generation is not live or its table was replaced: nothing changed
 CREATE OR REPLACE FUNCTION daybook.commit_{{generation}}(
     p_known_seq bigint,          -- every chunk of fingerprints up to here was checked by the caller
     p_topics text[], p_partitions int[], p_epochs bigint[], p_from bigint[], p_to bigint[],
+    p_anchor_offsets bigint[], p_anchor_times bigint[], p_anchor_hashes bigint[],  -- NULL: the stored one stays
     p_seen bytea,                -- fingerprints of this batch's events, 16 bytes each: 12 identity, 4 content
     p_dead_topics text[], p_dead_partitions int[], p_dead_offsets bigint[], p_dead_times bigint[],
     p_dead_keys bytea[], p_dead_values bytea[], p_dead_headers text[], p_dead_codes text[], p_dead_details text[],
@@ -21,10 +23,12 @@ CREATE OR REPLACE FUNCTION daybook.commit_{{generation}}(
     -- Rows in key order: key columns (k), changes (c), and for balances the batch's running level at that date (v);
     -- then the ripple: keys (lk) with the dates between which later rows rise by that level (lv).
     {{row_parameters}})
-RETURNS TABLE (outcome text, seq bigint, nonce uuid, hits bytea)
+RETURNS TABLE (outcome text, seq bigint, nonce uuid, hits bytea, detail text)
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_column
 DECLARE
+    v_live boolean;
+    v_paused text;
     v_head bigint;
     v_first bigint;
     v_bytes bigint;
@@ -39,10 +43,15 @@ BEGIN
     -- 1. One committer at a time, first come first served.
     PERFORM pg_advisory_xact_lock(1684108395, {{generation}});
 
-    -- 2. The generation is the one that this function was made for.
-    IF NOT EXISTS (SELECT FROM daybook.generation g WHERE g.id = {{generation}} AND g.state = 'live'
-                   AND g.table_oid = to_regclass({{table_literal}})) THEN
-        RETURN QUERY SELECT 'retired', NULL::bigint, NULL::uuid, NULL::bytea;
+    -- 2. The generation is the one that this function was made for, and not paused.
+    SELECT g.state = 'live' AND g.table_oid = to_regclass({{table_literal}}), g.paused INTO v_live, v_paused
+    FROM daybook.generation g WHERE g.id = {{generation}};
+    IF v_paused IS NOT NULL THEN
+        RETURN QUERY SELECT 'paused', NULL::bigint, NULL::uuid, NULL::bytea, v_paused;
+        RETURN;
+    END IF;
+    IF v_live IS NOT TRUE THEN
+        RETURN QUERY SELECT 'retired', NULL::bigint, NULL::uuid, NULL::bytea, NULL::text;
         RETURN;
     END IF;
 
@@ -52,7 +61,7 @@ BEGIN
     JOIN daybook.position p ON p.generation = {{generation}} AND p.topic = b.topic AND p.partition = b.partition
     WHERE p.epoch = b.epoch AND p.next_offset = b.from_offset;
     IF v_owned <> cardinality(p_topics) THEN
-        RETURN QUERY SELECT 'fenced', NULL::bigint, NULL::uuid, NULL::bytea;
+        RETURN QUERY SELECT 'fenced', NULL::bigint, NULL::uuid, NULL::bytea, NULL::text;
         RETURN;
     END IF;
 
@@ -65,7 +74,7 @@ BEGIN
         SELECT coalesce(sum(length(s.fingerprints)), 0) INTO v_bytes FROM daybook.seen s
         WHERE s.generation = {{generation}} AND s.first_seq >= v_first AND s.last_seq > p_known_seq;
         IF v_bytes > {{unseen_bytes_max}} THEN
-            RETURN QUERY SELECT 'behind', NULL::bigint, NULL::uuid, NULL::bytea;
+            RETURN QUERY SELECT 'behind', NULL::bigint, NULL::uuid, NULL::bytea, NULL::text;
             RETURN;
         END IF;
         IF v_bytes > 0 AND length(p_seen) > 0 THEN
@@ -78,7 +87,7 @@ BEGIN
             WHERE mine.identity IN (SELECT substr(v_unseen, 16 * i + 1, 12)
                                     FROM generate_series(0, length(v_unseen) / 16 - 1) AS i);
             IF v_hits IS NOT NULL THEN
-                RETURN QUERY SELECT 'duplicates', NULL::bigint, NULL::uuid, v_hits;
+                RETURN QUERY SELECT 'duplicates', NULL::bigint, NULL::uuid, v_hits, NULL::text;
                 RETURN;
             END IF;
         END IF;
@@ -87,8 +96,13 @@ BEGIN
     -- 5. Positions move; the commit gets its number. clock_timestamp() after the lock: now() is the time
     --    before the wait and would go backwards from one commit to the next.
     v_now := clock_timestamp();
-    UPDATE daybook.position p SET next_offset = b.to_offset, updated_at = v_now
-    FROM unnest(p_topics, p_partitions, p_to) AS b (topic, partition, to_offset)
+    UPDATE daybook.position p
+    SET next_offset = b.to_offset, updated_at = v_now,
+        anchor_offset = coalesce(b.anchor_offset, p.anchor_offset),
+        anchor_time_ms = coalesce(b.anchor_time_ms, p.anchor_time_ms),
+        anchor_hash = coalesce(b.anchor_hash, p.anchor_hash)
+    FROM unnest(p_topics, p_partitions, p_to, p_anchor_offsets, p_anchor_times, p_anchor_hashes)
+         AS b (topic, partition, to_offset, anchor_offset, anchor_time_ms, anchor_hash)
     WHERE p.generation = {{generation}} AND p.topic = b.topic AND p.partition = b.partition;
     UPDATE daybook.view_head h SET seq = h.seq + 1, nonce = gen_random_uuid()
     WHERE h.generation = {{generation}}
@@ -138,6 +152,6 @@ BEGIN
         ON CONFLICT (generation, topic, partition, record_offset) DO NOTHING;
     END IF;
 
-    RETURN QUERY SELECT 'applied', v_seq, v_nonce, NULL::bytea;
+    RETURN QUERY SELECT 'applied', v_seq, v_nonce, NULL::bytea, NULL::text;
 END
 $$;

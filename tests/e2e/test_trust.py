@@ -110,6 +110,8 @@ def test_each_command_runs_under_its_role(daybook, database, logins, tmp_path):
     assert database.has_applied(view.name, positions)
     assert database.query("SELECT count(*) FROM daybook.dead_letter")[0][0] > 0
     run_as(daybook, logins.read, "verify", view.name)
+    run_as(daybook, logins.write, "views", "pause", view.name)  # as a worker does by itself
+    run_as(daybook, logins.write, "views", "resume", view.name)
     # Owned by the role, so that another member can replace the function and a later migration the tables.
     owners = database.query(
         "SELECT DISTINCT pg_get_userbyid(o) FROM (SELECT relowner FROM pg_class WHERE relnamespace = 'daybook'::regnamespace"
@@ -129,7 +131,8 @@ REFUSED = {
         "DROP FUNCTION daybook.take", "TRUNCATE daybook.seen", "DELETE FROM daybook.position",
         "UPDATE daybook.generation SET state = 'retired'", "INSERT INTO daybook.view_head (generation) VALUES (7)",
         "DELETE FROM daybook.dead_letter", "UPDATE daybook.dead_letter SET state = 'discarded'", EVENTS_OF,
-        "INSERT INTO daybook.migration (version, name) VALUES (999, 'x')", "SET ROLE daybook_migrate",
+        "INSERT INTO daybook.migration (version, name) VALUES (999, 'x')",
+        "SELECT daybook.move_positions(1, ARRAY['t'], ARRAY[0], ARRAY[0::bigint])", "SET ROLE daybook_migrate",
     ],
     # What somebody who reads must not do: change anything, or see what was in dead letters.
     "read": [
@@ -137,11 +140,11 @@ REFUSED = {
         "CREATE TABLE public.mine (a int)", "SELECT * FROM daybook.seen", "SELECT fingerprint_key FROM daybook.generation",
         EVENTS_OF, "SELECT headers FROM daybook.dead_letter", "SELECT detail FROM daybook.dead_letter",
         "UPDATE daybook.position SET next_offset = 0", "DELETE FROM daybook.dead_letter",
-        "SELECT * FROM daybook.take(1, 'mine', ARRAY['t'], ARRAY[0], ARRAY[0::bigint])", "SET ROLE daybook_write",
+        "SELECT * FROM daybook.take(1, 'c', 'mine', ARRAY['t'], ARRAY[0], ARRAY[0::bigint])", "SET ROLE daybook_write",
     ],
     # Makes and changes views, but is no administrator.
     "migrate": ["CREATE ROLE mine", "CREATE SCHEMA mine", "CREATE DATABASE mine", "ALTER ROLE daybook_write LOGIN"],
-    "none": ["SELECT * FROM {view}", "SELECT * FROM daybook.position", "SELECT * FROM daybook.take(1, '', '{{}}', '{{}}', '{{}}')"],
+    "none": ["SELECT * FROM {view}", "SELECT * FROM daybook.position", "SELECT * FROM daybook.take(1, '', '', '{{}}', '{{}}', '{{}}')"],
 }
 
 

@@ -204,8 +204,10 @@ TEST_CASE("a commit under an old epoch or from another offset changes nothing") 
   const TopicPartition partition{"bloodbank.events", 0};
   const auto store = pg.store();
   store->connect();
-  const OwnedPosition first = store->take({partition}, {{partition, 0}}).at(partition);
-  const OwnedPosition second = store->take({partition}, {{partition, 0}}).at(partition);
+  const OwnedPosition first =
+      std::get<OwnedPositions>(store->take("cluster", {partition}, {{partition, 0}})).at(partition);
+  const OwnedPosition second =
+      std::get<OwnedPositions>(store->take("cluster", {partition}, {{partition, 0}})).at(partition);
   CHECK(second.epoch == first.epoch + 1);
 
   Decoder decoder(pg.view(), test_key);

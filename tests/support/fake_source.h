@@ -63,7 +63,8 @@ class FakeSource : public Source, private HeaderReader {
   }
   void start(const Positions& positions) override { next_ = positions; }
   void stop() override { next_.clear(); }
-  std::int64_t first_offset(const TopicPartition&) override { return 0; }
+  std::string cluster_id() override { return "cluster"; }
+  LogRange range(const TopicPartition& partition) override { return {0, known_end(partition)}; }
   std::int64_t known_end(const TopicPartition& partition) override {
     const auto& records = log_.at(partition);
     return records.empty() ? 0 : records.rbegin()->first + 1;

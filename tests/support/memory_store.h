@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "core/definition.h"
+#include "core/error.h"
 #include "worker/decode/row_key.h"
 #include "worker/ports.h"
 
@@ -73,8 +74,12 @@ class MemoryStore : public Store {
     const std::lock_guard lock(mutex_);
     return head_;
   }
-  OwnedPositions take(const std::vector<TopicPartition>& partitions, const Positions& first) override {
+  TakeOutcome take(const std::string& cluster_id, const std::vector<TopicPartition>& partitions,
+                   const Positions& first) override {
     const std::lock_guard lock(mutex_);
+    if (cluster_id_.empty()) cluster_id_ = cluster_id;
+    if (cluster_id_ != cluster_id) throw StopError("the view reads another cluster");
+    if (paused_) return *paused_;
     OwnedPositions owned;
     for (const TopicPartition& partition : partitions) {
       OwnedPosition& stored = positions_.try_emplace(partition, OwnedPosition{first.at(partition), 0}).first->second;
@@ -83,8 +88,22 @@ class MemoryStore : public Store {
     }
     return owned;
   }
+  void pause(const std::string& why) override {
+    const std::lock_guard lock(mutex_);
+    if (!paused_) paused_ = Paused{why};
+  }
+  bool is_paused() const {
+    const std::lock_guard lock(mutex_);
+    return paused_.has_value();
+  }
+  // What a person does.
+  void resume() {
+    const std::lock_guard lock(mutex_);
+    paused_.reset();
+  }
   CommitOutcome commit(const Batch& batch, const OwnedPositions& owned, std::int64_t known_seq) override {
     const std::lock_guard lock(mutex_);
+    if (paused_) return *paused_;
     for (const auto& [partition, range] : batch.ranges()) {
       const OwnedPosition& stored = positions_.at(partition);
       if (stored.epoch != owned.at(partition).epoch || stored.next != range.from) return Fenced{};
@@ -100,7 +119,10 @@ class MemoryStore : public Store {
     Table next = table_;
     if (!apply(batch.row_changes(), next)) return Refused{"22003", "integer out of range"};
     table_.swap(next);
-    for (const auto& [partition, range] : batch.ranges()) positions_.at(partition).next = range.to;
+    for (const auto& [partition, range] : batch.ranges()) {
+      positions_.at(partition).next = range.to;
+      if (range.anchor) positions_.at(partition).anchor = range.anchor;
+    }
     ++head_.seq;
     head_.nonce = std::to_string(head_.seq);
     if (batch.events() > 0) chunks_[head_.seq] = batch.fingerprints();
@@ -173,6 +195,8 @@ class MemoryStore : public Store {
   std::map<TopicPartition, OwnedPosition> positions_;
   std::map<std::int64_t, std::vector<Fingerprint>> chunks_;
   Head head_{0, "0"};
+  std::string cluster_id_;
+  std::optional<Paused> paused_;
 };
 
 }  // namespace daybook::test

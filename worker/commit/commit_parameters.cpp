@@ -56,15 +56,26 @@ std::string int8_parameter(std::int64_t value) {
 void add_positions(std::vector<std::string>& out, const Batch& batch, const OwnedPositions& owned) {
   const std::size_t size = batch.ranges().size();
   BinaryArray topics(PgType::text, size), partitions(PgType::int4, size), epochs(PgType::int8, size),
-      from(PgType::int8, size), to(PgType::int8, size);
+      from(PgType::int8, size), to(PgType::int8, size), anchor_offsets(PgType::int8, size),
+      anchor_times(PgType::int8, size), anchor_hashes(PgType::int8, size);
   for (const auto& [name, range] : batch.ranges()) {
     topics.add_bytes(name.topic);
     partitions.add_int4(name.partition);
     epochs.add_int8(owned.at(name).epoch);
     from.add_int8(range.from);
     to.add_int8(range.to);
+    if (range.anchor) {
+      anchor_offsets.add_int8(range.anchor->offset);
+      anchor_times.add_int8(range.anchor->timestamp_ms);
+      anchor_hashes.add_int8(static_cast<std::int64_t>(range.anchor->hash));
+    } else {
+      for (BinaryArray* array : {&anchor_offsets, &anchor_times, &anchor_hashes}) array->add_null();
+    }
   }
-  for (BinaryArray* array : {&topics, &partitions, &epochs, &from, &to}) out.push_back(array->take());
+  for (BinaryArray* array :
+       {&topics, &partitions, &epochs, &from, &to, &anchor_offsets, &anchor_times, &anchor_hashes}) {
+    out.push_back(array->take());
+  }
 }
 
 void add_dead_letters(std::vector<std::string>& out, const Batch& batch) {

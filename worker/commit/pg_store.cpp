@@ -36,7 +36,14 @@ bool PgStore::connect() {
         " SET default_transaction_isolation = 'read committed'");
     connection_->prepare("commit", sql::render_commit_call(view_, generation_.id));
     connection_->prepare("take",
-                         "SELECT topic, partition, next_offset, epoch FROM daybook.take(" + g + ", $1, $2, $3, $4)");
+                         "SELECT outcome, detail, topic, partition, next_offset, epoch, anchor_offset, anchor_time_ms,"
+                         " anchor_hash FROM daybook.take(" +
+                             g + ", $1, $2, $3, $4, $5)");
+    // The first reason stays: what follows from it is no news.
+    connection_->prepare("pause",
+                         "UPDATE daybook.generation SET paused = $1, paused_at = clock_timestamp() WHERE paused IS NULL"
+                         " AND id = " +
+                             g);
     connection_->prepare("head", "SELECT seq, nonce FROM daybook.view_head WHERE generation = " + g);
     // The head and the chunks of one snapshot. The first row that can hold something newer than $1 is the last one
     // that began at or before the next commit.
@@ -64,7 +71,7 @@ bool PgStore::connect() {
 Head PgStore::head() {
   try {
     pqxx::nontransaction transaction(*connection_);
-    const pqxx::result rows = transaction.exec_prepared("head");
+    const pqxx::result rows = postgres::exec_prepared(transaction, "head");
     if (rows.empty())
       throw StopError("database: view " + view_.name + " has lost its generation " + std::to_string(generation_.id));
     return {rows[0][0].as<std::int64_t>(), rows[0][1].as<std::string>()};
@@ -79,7 +86,7 @@ Head PgStore::load(const std::function<void(std::span<const Fingerprint>)>& each
     // One snapshot for the head and all chunks.
     pqxx::transaction<pqxx::repeatable_read> transaction(*connection_);
     transaction.exec("SET LOCAL idle_in_transaction_session_timeout = 0");  // adding a chunk to the set takes its time
-    const pqxx::result head = transaction.exec_prepared("head");
+    const pqxx::result head = postgres::exec_prepared(transaction, "head");
     const std::string g = std::to_string(generation_.id);
     transaction.exec("DECLARE chunks NO SCROLL CURSOR FOR SELECT fingerprints FROM daybook.seen WHERE generation = " +
                      g + " ORDER BY first_seq");
@@ -99,7 +106,7 @@ Head PgStore::load(const std::function<void(std::span<const Fingerprint>)>& each
 
 Tail PgStore::read_tail(pqxx::transaction_base& transaction, std::int64_t seq) {
   Tail tail;
-  for (const auto& row : transaction.exec_prepared("tail", seq)) {
+  for (const auto& row : postgres::exec_prepared(transaction, "tail", seq)) {
     tail.head = {row[0].as<std::int64_t>(), row[1].as<std::string>()};
     if (row[2].is_null()) continue;
     const std::vector<Fingerprint> chunk = fingerprints_from(postgres::bytes_of(row[2]), sizeof(Fingerprint));
@@ -118,7 +125,8 @@ Tail PgStore::tail(std::int64_t seq) {
   }
 }
 
-OwnedPositions PgStore::take(const std::vector<TopicPartition>& partitions, const Positions& first) {
+TakeOutcome PgStore::take(const std::string& cluster_id, const std::vector<TopicPartition>& partitions,
+                          const Positions& first) {
   BinaryArray topics(PgType::text, partitions.size()), numbers(PgType::int4, partitions.size()),
       starts(PgType::int8, partitions.size());
   for (const TopicPartition& partition : partitions) {
@@ -129,15 +137,38 @@ OwnedPositions PgStore::take(const std::vector<TopicPartition>& partitions, cons
   try {
     pqxx::nontransaction transaction(*connection_);
     OwnedPositions owned;
-    for (const auto& row :
-         postgres::exec_binary(transaction, "take", {owner_, topics.take(), numbers.take(), starts.take()})) {
-      owned[{row[0].as<std::string>(), row[1].as<std::int32_t>()}] = {row[2].as<std::int64_t>(),
-                                                                      row[3].as<std::int64_t>()};
+    for (const auto& row : postgres::exec_binary(transaction, "take",
+                                                 {cluster_id, owner_, topics.take(), numbers.take(), starts.take()})) {
+      const std::string outcome = row[0].as<std::string>();
+      if (outcome == "paused") return Paused{row[1].as<std::string>()};
+      if (outcome == "other_cluster") {
+        throw StopError("view " + view_.name + " reads the Kafka cluster " + row[1].as<std::string>() +
+                        ", these brokers are of cluster " + cluster_id +
+                        ": give this worker the right --brokers; if the topics were moved with their offsets, run"
+                        " `daybook positions move " +
+                        view_.name + " --to current`");
+      }
+      OwnedPosition& position = owned[{row[2].as<std::string>(), row[3].as<std::int32_t>()}];
+      position.next = row[4].as<std::int64_t>();
+      position.epoch = row[5].as<std::int64_t>();
+      if (row[6].is_null()) continue;
+      position.anchor = Anchor{row[6].as<std::int64_t>(), row[7].as<std::int64_t>(),
+                               static_cast<std::uint64_t>(row[8].as<std::int64_t>())};
     }
     return owned;
   } catch (...) {
     connection_.reset();
     postgres::rethrow("database: taking partitions for view " + view_.name);
+  }
+}
+
+void PgStore::pause(const std::string& why) {
+  try {
+    pqxx::nontransaction transaction(*connection_);
+    postgres::exec_prepared(transaction, "pause", why);
+  } catch (...) {
+    connection_.reset();
+    postgres::rethrow("database: pausing view " + view_.name);
   }
 }
 
@@ -176,6 +207,7 @@ CommitOutcome PgStore::call_commit(const Batch& batch, const OwnedPositions& own
   const std::string outcome = rows.at(0)[0].as<std::string>();
   if (outcome == "fenced") return Fenced{};
   if (outcome == "behind") return Behind{};
+  if (outcome == "paused") return Paused{rows[0][4].as<std::string>()};
   if (outcome == "duplicates") return CommittedElsewhere{fingerprints_from(postgres::bytes_of(rows[0][3]), 12)};
   if (outcome == "retired") {
     return Retired{"generation " + std::to_string(generation_.id) +
@@ -200,7 +232,7 @@ CommitOutcome PgStore::call_commit(const Batch& batch, const OwnedPositions& own
 void PgStore::expire() {
   try {
     pqxx::nontransaction transaction(*connection_);
-    transaction.exec_prepared("expire", static_cast<std::int64_t>(view_.deduplication_window_events));
+    postgres::exec_prepared(transaction, "expire", static_cast<std::int64_t>(view_.deduplication_window_events));
   } catch (...) {
     connection_.reset();
     postgres::rethrow("database: dropping old fingerprints of view " + view_.name);

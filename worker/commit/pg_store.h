@@ -18,7 +18,9 @@ class PgStore : public Store {
   Head load(const std::function<void(std::span<const Fingerprint>)>& each_chunk) override;
   Tail tail(std::int64_t seq) override;
   Head head() override;
-  OwnedPositions take(const std::vector<TopicPartition>& partitions, const Positions& first) override;
+  TakeOutcome take(const std::string& cluster_id, const std::vector<TopicPartition>& partitions,
+                   const Positions& first) override;
+  void pause(const std::string& why) override;
   CommitOutcome commit(const Batch& batch, const OwnedPositions& owned, std::int64_t known_seq) override;
   void expire() override;
 

@@ -58,7 +58,9 @@ void Batch::add(DeadLetter dead_letter) {
 
 void Batch::cover(const TopicPartition& partition, const Range& range) {
   const auto [known, is_new] = ranges_.try_emplace(partition, range);
-  if (!is_new) known->second.to = range.to;
+  if (is_new) return;
+  known->second.to = range.to;
+  if (range.anchor) known->second.anchor = range.anchor;
 }
 
 // The same keys in the same order, in a table of their own.
@@ -119,7 +121,11 @@ void Batch::take_front(Batch& whole, std::size_t count) {
   for (auto range = whole.ranges_.begin(); range != whole.ranges_.end();) {
     const auto cut = cuts.find(range->second.partition);
     const std::int64_t at = cut == cuts.end() ? range->second.to : cut->second;
-    if (at > range->second.from) ranges_[range->first] = {range->second.from, at, range->second.partition};
+    if (at > range->second.from) {
+      // The record before a cut is not at hand any more; that of a whole range is.
+      ranges_[range->first] = {range->second.from, at, range->second.partition,
+                               at == range->second.to ? range->second.anchor : std::nullopt};
+    }
     range->second.from = at;
     range = at == range->second.to ? whole.ranges_.erase(range) : std::next(range);
   }

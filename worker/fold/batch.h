@@ -56,6 +56,9 @@ class Batch {
     std::int64_t from = 0;        // the stored next offset that the commit expects
     std::int64_t to = 0;          // the next offset after it
     std::uint32_t partition = 0;  // the caller's number of the partition
+    // The last record of the range; none: it is not at hand, or no record moved the position. The stored one, of an
+    // earlier record, then stays right.
+    std::optional<Anchor> anchor = std::nullopt;
   };
 
   // Where an event came from: the caller's number of the partition, and the offset.
@@ -66,7 +69,8 @@ class Batch {
   // Adds a contributing event. Its fingerprint must be fresh, and can_add() true.
   void add(const DecodedEvent& event, Origin origin);
   void add(DeadLetter dead_letter);
-  // The batch holds all records of `partition` from `from` to just before `to`; called again, `to` grows.
+  // The batch holds all records of `partition` from `from` to just before `to`; called again, `to` grows and
+  // the anchor is the newer one.
   void cover(const TopicPartition& partition, const Range& range);
 
   // Takes out the events with these identities (others committed them meanwhile) and folds the rest again.

@@ -193,9 +193,8 @@ void KafkaSource::fail_or_log(const rd_kafka_message_t& message) const {
   switch (message.err) {
     case RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET:
     case RD_KAFKA_RESP_ERR_OFFSET_OUT_OF_RANGE:
-      throw StopError("kafka: " + what +
-                      ": the log no longer has the offset that this view needs next, and skipping would lose events;"
-                      " build the view anew under another name, or restore the topic");
+      // What the log has now is looked at before reading starts again, and decides.
+      throw RetryError("kafka: " + what);
     case RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED:
     case RD_KAFKA_RESP_ERR_GROUP_AUTHORIZATION_FAILED:
     case RD_KAFKA_RESP_ERR__FATAL:
@@ -219,8 +218,11 @@ void KafkaSource::stop() {
   rd_kafka_assign(client_.get(), nullptr);
 }
 
-std::int64_t KafkaSource::first_offset(const TopicPartition& partition) {
-  return kafka::watermarks(client_.get(), partition, ask_timeout).low;
+std::string KafkaSource::cluster_id() { return kafka::cluster_id(client_.get(), ask_timeout); }
+
+LogRange KafkaSource::range(const TopicPartition& partition) {
+  const kafka::Watermarks marks = kafka::watermarks(client_.get(), partition, ask_timeout);
+  return {marks.low, marks.high};
 }
 
 std::int64_t KafkaSource::known_end(const TopicPartition& partition) {

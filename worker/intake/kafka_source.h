@@ -38,7 +38,8 @@ class KafkaSource : public Source, private HeaderReader {
   Polled poll(std::chrono::milliseconds timeout) override;
   void start(const Positions& positions) override;
   void stop() override;
-  std::int64_t first_offset(const TopicPartition& partition) override;
+  std::string cluster_id() override;
+  LogRange range(const TopicPartition& partition) override;
   std::int64_t known_end(const TopicPartition& partition) override;
   void mirror(const Positions& positions) override;
   void wake() override;

@@ -1,0 +1,149 @@
+// What becomes of a commit: the loop's answer to each outcome.
+#include <spdlog/spdlog.h>
+
+#include "core/error.h"
+#include "worker/loop.h"
+
+namespace daybook {
+namespace {
+
+using namespace std::chrono_literals;
+
+constexpr int fenced_per_minute_max = 6;
+constexpr auto expire_interval = 60'000ms;
+constexpr auto others_interval = 2'000ms;
+
+}  // namespace
+
+void Loop::settle(const CommitOutcome& outcome) {
+  if (discard_outcome_) {
+    // The set is read again from the store before anything else happens, and so are the positions.
+    discard_outcome_ = false;
+    flying_->clear();
+    return;
+  }
+  if (const auto* applied = std::get_if<Applied>(&outcome)) {
+    on_applied(*applied);
+  } else if (const auto* elsewhere = std::get_if<CommittedElsewhere>(&outcome)) {
+    // Copies of these events came through other workers' partitions and were committed first. They stay in the set.
+    flying_tally_.duplicates += flying_->drop(elsewhere->identities);
+    start_commit();
+  } else if (std::holds_alternative<Behind>(outcome)) {
+    load_or_tail(false);
+    start_commit();
+  } else if (std::holds_alternative<Fenced>(outcome)) {
+    on_fenced();
+  } else if (const auto* paused = std::get_if<Paused>(&outcome)) {
+    on_paused(paused->why);
+  } else if (const auto* retired = std::get_if<Retired>(&outcome)) {
+    throw StopError(view_.name + ": " + retired->why);
+  } else if (const auto* refused = std::get_if<Refused>(&outcome)) {
+    on_refused(*refused);
+  } else if (std::holds_alternative<TooSlow>(outcome)) {
+    if (flying_->events() > 1) {
+      spdlog::warn("{}: a commit of {} events ran into the statement timeout; trying halves", view_.name,
+                   flying_->events());
+      commit_in_halves();
+    } else {
+      restart_from_store("a commit of one event ran into the statement timeout", next_backoff());
+    }
+  } else {
+    restart_from_store("the outcome of a commit is not known: " + std::get<Unknown>(outcome).why, next_backoff());
+  }
+}
+
+void Loop::on_fenced() {
+  ++counters_.fenced;
+  const Time now = clock_.now();
+  std::erase_if(fenced_at_, [now](Time at) { return now - at > 1min; });
+  fenced_at_.push_back(now);
+  if (fenced_at_.size() > fenced_per_minute_max) {
+    throw StopError(view_.name + ": fenced " + std::to_string(fenced_at_.size()) +
+                    " times in a minute: another fleet with another group writes this view; stop one of them");
+  }
+  restart_from_store("fenced: another worker took a partition of this batch",
+                     std::chrono::milliseconds(50 + jitter_() % 500));
+}
+
+void Loop::count_applied() {
+  ++counters_.commits;
+  counters_.applied_events += flying_->events();
+  counters_.dead_letters += flying_->dead_letters().size();
+  for (const DeadLetter& letter : flying_->dead_letters()) ++counters_.dead_letters_by_code[letter.rejection.code];
+  counters_.duplicates += flying_tally_.duplicates;
+  counters_.ids_reused += flying_tally_.ids_reused;
+  counters_.passed_over += flying_tally_.passed_over;
+  flying_tally_ = {};
+  for (const auto& [name, range] : flying_->ranges()) stored_[name] = range.to;
+  mirror_due_ = true;
+}
+
+void Loop::on_applied(const Applied& applied) {
+  count_applied();
+  failures_ = 0;
+  if (applied.head.seq != known_.seq + 1) others_until_ = clock_.now() + others_interval;
+  known_ = applied.head;
+  for (const auto& [partition, range] : flying_->ranges()) {
+    std::erase_if(condemned_,
+                  [&](const auto& entry) { return entry.first.first == partition && entry.first.second < range.to; });
+  }
+  flying_->clear();
+  merge(applied.others);
+  if (clock_.now() - expired_at_ >= expire_interval) {
+    expired_at_ = clock_.now();
+    store_.expire();
+  }
+  if (!suspects_.empty()) {
+    flying_ = std::move(suspects_.back());
+    suspects_.pop_back();
+    start_commit();
+  }
+}
+
+// The database can't take some event of the batch. Smaller batches find it: halves, until one event is left.
+void Loop::on_refused(const Refused& refused) {
+  const std::size_t events = flying_->events();
+  if (events == 0) throw StopError(view_.name + ": the database refuses a batch without events: " + refused.detail);
+  if (events == 1) {
+    const Batch::Origin guilty = flying_->first_event();
+    const TopicPartition& partition = partitions_.at(guilty.partition).name;
+    condemned_[{partition, guilty.offset}] =
+        Rejection{refused.sqlstate == "22003" ? "range" : "database", refused.detail};
+    restart_from_store("the database refused " + to_string(partition, guilty.offset) +
+                           ", which becomes a dead letter: " + refused.detail,
+                       0ms);
+    return;
+  }
+  if (suspects_.empty()) {
+    spdlog::info("{}: the database refused a batch of {} events; looking for the guilty one: {}", view_.name, events,
+                 refused.detail);
+  }
+  commit_in_halves();
+}
+
+// The first half of the batch under way now, the other one after it.
+void Loop::commit_in_halves() {
+  auto front = std::make_unique<Batch>(view_);
+  front->take_front(*flying_, flying_->events() / 2);
+  suspects_.push_back(std::move(flying_));
+  flying_ = std::move(front);
+  start_commit();
+}
+
+// Adds what other workers committed. What was in the set already is either committed and known (harmless) or staged
+// by a batch of ours: then the event was applied by the other worker, and leaves our batch.
+void Loop::merge(const std::vector<Fingerprint>& others) {
+  std::vector<Fingerprint> known_already;
+  for (const Fingerprint& fingerprint : others) {
+    const SeenSet::Inserted inserted = seen_.insert(fingerprint);
+    if (inserted == SeenSet::Inserted::fresh) continue;
+    if (inserted == SeenSet::Inserted::other_content) ++counters_.ids_reused;
+    known_already.push_back(fingerprint);
+  }
+  if (known_already.empty()) return;
+  flying_tally_.duplicates += flying_->drop(known_already);
+  for (const auto& suspect : suspects_) flying_tally_.duplicates += suspect->drop(known_already);
+  open_tally_.duplicates += open_->drop(known_already);
+}
+
+}  // namespace daybook
