@@ -70,14 +70,13 @@ std::vector<std::string> create_missing_topics(rd_kafka_t* client, const std::ve
   const rd_kafka_topic_result_t** results =
       rd_kafka_CreateTopics_result_topics(rd_kafka_event_CreateTopics_result(event.get()), &count);
   std::vector<std::string> created;
-  std::vector<std::string> others;  // somebody else's, perhaps of this moment
   for (std::size_t i = 0; i < count; ++i) {
     const std::string name = rd_kafka_topic_result_name(results[i]);
     const rd_kafka_resp_err_t refused = rd_kafka_topic_result_error(results[i]);
     if (refused == RD_KAFKA_RESP_ERR_NO_ERROR) {
       created.push_back(name);
     } else if (refused == RD_KAFKA_RESP_ERR_TOPIC_ALREADY_EXISTS) {
-      others.push_back(name);
+      wait_until_shown(client, name, 1, deadline);  // another process may have made it a moment ago
     } else {
       const char* text = rd_kafka_topic_result_error_string(results[i]);
       throw StopError("broker refuses to create topic " + name + ": " +
@@ -85,7 +84,6 @@ std::vector<std::string> create_missing_topics(rd_kafka_t* client, const std::ve
     }
   }
   for (const std::string& name : created) wait_until_shown(client, name, partitions, deadline);
-  for (const std::string& name : others) wait_until_shown(client, name, 1, deadline);
   return created;
 }
 
