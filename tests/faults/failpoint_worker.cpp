@@ -1,6 +1,7 @@
 // `daybook worker` that kills itself at a named point of the commit's way: for tests, never installed.
 //
-// The real ports are wrapped; DAYBOOK_FAILPOINT=NAME:N names the point and the pass at which the process gets SIGKILL.
+// The real ports are wrapped; DAYBOOK_FAILPOINT=NAME:N names the point and the pass at which the process gets SIGKILL,
+// or with DAYBOOK_FAILPOINT_SIGNAL=STOP SIGSTOP: it freezes there and goes on after SIGCONT.
 // A point named *.during is a moment inside the database's call: another thread kills DAYBOOK_FAILPOINT_DELAY_MS after
 // the call was begun. `failpoint_worker list` prints the names.
 #include <signal.h>
@@ -44,13 +45,15 @@ class Failpoint {
     if (colon == std::string::npos || !known)
       throw UsageError("DAYBOOK_FAILPOINT: found \"" + whole + "\", expected NAME:PASS; `list` prints the names");
     left_ = std::stoi(whole.substr(colon + 1));
+    const char* number = std::getenv("DAYBOOK_FAILPOINT_SIGNAL");
+    freezes_ = number != nullptr && std::string(number) == "STOP";
     if (const char* delay = std::getenv("DAYBOOK_FAILPOINT_DELAY_MS")) delay_ = std::chrono::milliseconds(atoi(delay));
   }
 
   bool is(const char* name) const { return name_ == name; }
 
   void pass(const char* name) {
-    if (name_ == name && --left_ == 0) die();
+    if (name_ == name && --left_ == 0) strike();
   }
 
   // The call that follows is the one inside which the process ends.
@@ -58,20 +61,21 @@ class Failpoint {
     if (name_ != name || --left_ != 0) return;
     std::thread([this] {
       std::this_thread::sleep_for(delay_);
-      die();
+      strike();
     }).detach();
   }
 
  private:
-  [[noreturn]] void die() {
-    std::fprintf(stderr, "failpoint %s: SIGKILL\n", name_.c_str());
-    kill(getpid(), SIGKILL);
-    for (;;) pause();  // until it arrives
+  void strike() {
+    std::fprintf(stderr, "failpoint %s: %s\n", name_.c_str(), freezes_ ? "SIGSTOP" : "SIGKILL");
+    kill(getpid(), freezes_ ? SIGSTOP : SIGKILL);
+    while (!freezes_) pause();  // until it arrives
   }
 
   std::string name_;
   std::atomic<int> left_{1};
   std::chrono::milliseconds delay_{0};
+  bool freezes_ = false;
 };
 
 class FailingSource : public Source {

@@ -55,3 +55,19 @@ def test_a_worker_killed_while_its_call_waits_in_the_database(daybook, database,
     fleet.wait_for_progress(2)
     daybook.wait_until_applied(view, traffic.end())
     daybook.verify(view)
+
+
+def test_a_worker_frozen_before_its_commit_is_fenced_when_it_wakes(daybook, view, load, make_fleet):
+    """The call of a batch that others have committed meanwhile goes out late."""
+    traffic = load()
+    fleet = make_fleet(1)
+    fleet.wait_for_progress()
+    frozen = fleet.add(program=PROGRAM, env={"DAYBOOK_FAILPOINT": "commit.before:3", "DAYBOOK_FAILPOINT_SIGNAL": "STOP"})
+    wait_until(lambda: "failpoint commit.before: SIGSTOP" in frozen.output(), frozen.output)
+    wait_until(lambda: len(fleet.owners()) == 1, lambda: f"one owner, have {fleet.owners()}")
+    fleet.wait_for_progress(5)
+    frozen.send(signal.SIGCONT)
+    wait_until(lambda: "fenced" in frozen.output() or "session timed out" in frozen.output(), frozen.output)
+    daybook.wait_until_applied(view, traffic.end())
+    daybook.verify(view)
+    assert frozen.is_running()
