@@ -46,6 +46,7 @@ void Loop::restart_from_store(const std::string& why, std::chrono::milliseconds 
   open_is_full_ = false;
   partitions_.clear();
   flood_.clear();
+  evidence_.clear();
   if (seen_.is_worn()) loaded_ = false;
   synchronized_ = false;
   stalled_ = false;
