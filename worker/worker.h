@@ -20,6 +20,7 @@ struct WorkerSettings {
   bool once = false;
   int patience_seconds = 30;
   Limits limits;
+  std::string dead_letter_topic;  // gets copies of dead letters; empty: none are made
 };
 
 // The consumer group of a view's workers.
