@@ -66,13 +66,12 @@ int list(const DeadLettersOptions& options) {
     shown::print(report);
     return exit_code::ok;
   }
-  const std::string kind = options.state == "all" ? "" : options.state + " ";
   if (letters.empty()) {
-    std::printf("no %sdead letters match\n", kind.c_str());
+    std::printf("no %sdead letters match\n", options.state == "all" ? "" : (options.state + " ").c_str());
     return exit_code::ok;
   }
   std::fputs(shown::list(letters).c_str(), stdout);
-  std::printf("%lld %sdead letters (%s), %zu shown\n", static_cast<long long>(shown::total(counts)), kind.c_str(),
+  std::printf("%s (%s), %zu shown\n", shown::counted(shown::total(counts), options.state).c_str(),
               shown::by_code(counts).c_str(), letters.size());
   return exit_code::ok;
 }
@@ -148,7 +147,7 @@ int discard(const DeadLettersOptions& options) {
   const Selection selection = select(*connection, generation.id, options);
   if (selection.count == 0) return say_nothing_matches(options, "discarded");
   const std::string what =
-      "discard " + std::to_string(selection.count) + " dead letters of " + options.view + " (" + selection.codes + ")";
+      "discard " + shown::counted(selection.count) + " of " + options.view + " (" + selection.codes + ")";
   if (!is_confirmed(options, what)) {
     std::fprintf(stderr, "nothing was discarded\n");
     return exit_code::usage;

@@ -37,7 +37,7 @@ class Redrive {
     const Selection selection = select(*connection_, generation_, options_);
     if (selection.count == 0) return say_nothing_matches(options_, "redriven");
     check_cluster();
-    const std::string what = "publish " + std::to_string(selection.count) + " dead letters of " + options_.view + " (" +
+    const std::string what = "publish " + shown::counted(selection.count) + " of " + options_.view + " (" +
                              selection.codes + ") again to " + selection.topics;
     if (!is_confirmed(options_, what)) {
       std::fprintf(stderr, "nothing was redriven\n");
@@ -59,10 +59,18 @@ class Redrive {
   // Published to another cluster's topic of the same name the events would be lost to this view.
   void check_cluster() {
     const std::optional<std::string> reads = sql::cluster_of(*connection_, generation_);
-    const std::string found = kafka::cluster_id(publisher_.client(), broker_patience);
+    const std::string found = ask_cluster();
     if (reads && *reads != found) {
       throw StopError("view " + options_.view + " reads the Kafka cluster " + *reads +
                       ", these brokers are of cluster " + found + ": give the right --brokers");
+    }
+  }
+
+  std::string ask_cluster() {
+    try {
+      return kafka::cluster_id(publisher_.client(), broker_patience);
+    } catch (const RetryError&) {
+      throw RetryError("broker " + options_.broker.brokers + " does not answer within 10 s: nothing was redriven");
     }
   }
 

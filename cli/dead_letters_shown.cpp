@@ -101,6 +101,10 @@ std::int64_t total(const std::vector<sql::DeadLetterCount>& counts) {
   return sum;
 }
 
+std::string counted(std::int64_t count, const std::string& state) {
+  return std::to_string(count) + (state == "all" ? "" : " " + state) + (count == 1 ? " dead letter" : " dead letters");
+}
+
 std::string list(const std::vector<sql::StoredDeadLetter>& letters) {
   std::string text;
   const auto add = [&text](const std::string& id, const std::string& state, const std::string& time,

@@ -13,6 +13,9 @@ namespace daybook::shown {
 std::string by_code(const std::vector<sql::DeadLetterCount>& counts);
 std::int64_t total(const std::vector<sql::DeadLetterCount>& counts);
 
+// "1 new dead letter", "2 dead letters"; `state` may be "all".
+std::string counted(std::int64_t count, const std::string& state = "all");
+
 // A line for each.
 std::string list(const std::vector<sql::StoredDeadLetter>& letters);
 

@@ -26,7 +26,8 @@ def stock(number, quantity, **attributes):
 
 
 def create_topic(services, name, partitions=1):
-    AdminClient({"bootstrap.servers": services.brokers}).create_topics([NewTopic(name, partitions, 1)])[name].result()
+    admin = AdminClient({"bootstrap.servers": services.brokers})
+    admin.create_topics([NewTopic(name, partitions, 1)])[name].result()
 
 
 def send(producer, view, event, partition=0, key=None, headers=STRUCTURED):
@@ -226,7 +227,7 @@ def test_a_terminal_is_asked(daybook, services, view, producer):
         os.write(ours, answer)
         out, err = process.communicate(timeout=30)
         os.close(ours), os.close(theirs)
-        assert f"Going to discard 1 dead letters of {view.name} (member 1). Type yes to go on: ".encode() in err
+        assert f"Going to discard 1 dead letter of {view.name} (member 1). Type yes to go on: ".encode() in err
         assert process.returncode == status, (out, err)
         assert letters(daybook, view)[0]["state"] == state
 
@@ -267,8 +268,10 @@ def test_a_topic_gets_copies_and_its_absence_stops_nothing(daybook, database, se
 def test_a_flood_pauses_its_view_only(daybook, database, services, make_view, producer):
     flooded = make_view()
     # The other one of the same process reads other events of the same topic: to it nothing is broken.
-    calm = make_view(sources=[{"topic": flooded.topic, "event": "calm", "key": {"facility_id": "/data/facility_id", "date": "/time"},
+    calm = make_view(columns=flooded.definition["columns"][:1],
+                     sources=[{"topic": flooded.topic, "event": "calm", "key": {"facility_id": "/data/facility_id", "date": "/time"},
                                "add": {"total_stock": "/data/quantity"}}])
+    assert calm.topic == flooded.topic
     create_topic(services, flooded.topic)
     limit = ("--flood-records", 20, "--flood-share", 0.5)
     worker = daybook.start("worker", "--view", flooded.file, "--view", calm.file, *limit)
@@ -284,13 +287,15 @@ def test_a_flood_pauses_its_view_only(daybook, database, services, make_view, pr
     said = f"{flooded.name}: paused: 11 of the last 20 events can't be applied"
     wait_until(lambda: said in worker.output(), "the worker says that the view is paused")
     assert database.query("SELECT paused FROM daybook.generation WHERE view = %s", flooded.name)[0][0].startswith("11 of the last 20")
-    assert database.positions(flooded.name) == {f"{flooded.topic}/0": 11}
+    # It may have gone on a few records: they are decoded in groups of 16.
+    paused_at = database.positions(flooded.name)
+    assert 11 <= paused_at[f"{flooded.topic}/0"] <= 16
     assert f"`daybook dead-letters list {flooded.name}`" in worker.output()
     # The others go on meanwhile.
     send(producer, flooded, stock(105, 1, type="calm"))
     producer.flush()
     daybook.wait_until_applied(calm, {f"{flooded.topic}/0": 22})
-    assert database.positions(flooded.name) == {f"{flooded.topic}/0": 11}
+    assert database.positions(flooded.name) == paused_at
 
     daybook.run("dead-letters", "discard", flooded.name, "--reason", "a broken release", "--yes")
     daybook.run("views", "resume", flooded.name)
