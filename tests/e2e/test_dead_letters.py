@@ -215,6 +215,19 @@ def test_discarded_ones_stay_out_and_can_be_redriven_after_all(daybook, database
     assert daybook.run("dead-letters", "discard", view.name, "--state", "new", "--reason", "x", status=2)  # no such option
 
 
+def test_a_malformed_one_is_mended_by_hand(daybook, database, services, view, producer):
+    create_topic(services, view.topic)
+    send(producer, view, json.dumps(stock(1, 6))[:-1])
+    producer.flush()
+    apply(daybook, view)
+    event = daybook.run("dead-letters", "show", view.name, "--offset", 0, "--raw").stdout
+    daybook.run("publish", "--topic", view.topic, stdin=event + "}\n")
+    daybook.run("dead-letters", "discard", view.name, "--offset", 0, "--reason", "published anew", "--yes")
+    apply(daybook, view)
+    assert stocked(database, view) == 6
+    no_differences(daybook, view)
+
+
 def test_a_terminal_is_asked(daybook, services, view, producer):
     create_topic(services, view.topic)
     send(producer, view, stock("wrong", "many"))
