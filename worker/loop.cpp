@@ -40,7 +40,7 @@ Loop::Loop(const ViewDefinition& view, const FingerprintKey& key, Source& source
       flying_(std::make_unique<Batch>(view)),
       decoded_(decode_group),
       committer_(store, [&source] { source.wake(); }) {
-  expired_at_ = looked_at_ = clock_.now();
+  looked_at_ = clock_.now();
 }
 
 void Loop::step() {
@@ -211,10 +211,14 @@ bool Loop::fold_one(const Record& record, const DecodedEvent& event) {
       case SeenSet::Inserted::duplicate:
         ++open_tally_.duplicates;
         break;
-      case SeenSet::Inserted::other_content:
+      case SeenSet::Inserted::other_content: {
         ++open_tally_.duplicates;
         ++open_tally_.ids_reused;
+        DecodedEvent named;
+        decoder_.describe(record, named);
+        note_reused_id(to_string(partition->name, record.offset) + ", source " + named.source + ", id " + named.id);
         break;
+      }
     }
   } else if (event.outcome == Outcome::rejected) {
     add_dead_letter(record, event);
@@ -318,8 +322,10 @@ void Loop::mirror() {
 void Loop::pass_time() {
   const Time now = clock_.now();
   if (synchronized_ && now - mirrored_at_ >= mirror_interval) mirror();
+  report_reused_ids();
   if (committer_.busy() || !synchronized_) return;  // the store is not free
   look_for_stuck_partitions(now);
+  expire_if_due();
   if (now - looked_at_ < look_interval) return;
   // A worker that has nothing to commit stays near the others' fingerprints, so that its next commit need not
   // look through many of them under the lock.
