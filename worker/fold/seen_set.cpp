@@ -82,7 +82,19 @@ void SeenSet::erase(const Fingerprint& fingerprint) {
   while (next_ > oldest_ && at((next_ - 1) % ring_size_) == gone) --next_;
 }
 
+// Closing the hole looks at all entries behind it, each in another place of the ring: what the next ones to leave need
+// is fetched before their turn, the index entries first, the ring's slots that those point to later.
+void SeenSet::prefetch_oldest() const {
+  if (next_ - oldest_ <= 2 * ahead) return;
+  prefetch(at((oldest_ + 2 * ahead) % ring_size_));
+  for (std::uint64_t position = home(at((oldest_ + ahead) % ring_size_)); index_[position] != 0;
+       position = (position + 1) & (index_.size() - 1)) {
+    __builtin_prefetch(&at(slot_of(index_[position])));
+  }
+}
+
 void SeenSet::drop_oldest() {
+  prefetch_oldest();
   const Fingerprint oldest = at(oldest_ % ring_size_);
   ++oldest_;
   if (oldest == gone) return;

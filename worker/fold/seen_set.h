@@ -67,6 +67,7 @@ class SeenSet {
   void remove_index(std::uint64_t position);
   void rebuild_index(std::size_t size);
   void drop_oldest();
+  void prefetch_oldest() const;
 
   std::uint64_t slack_;
   std::uint64_t ring_size_;
