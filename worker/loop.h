@@ -25,6 +25,7 @@
 #include "core/definition.h"
 #include "worker/committer.h"
 #include "worker/decode/decoder.h"
+#include "worker/evidence.h"
 #include "worker/flood_window.h"
 #include "worker/fold/batch.h"
 #include "worker/fold/seen_set.h"
@@ -65,6 +66,8 @@ class Loop {
   bool caught_up() const;
   // Why the view is paused; nothing is read until a person resumes it.
   const std::optional<std::string>& paused() const { return paused_; }
+  // And the other workers know, too.
+  bool pause_is_stored() const { return paused_ && !pause_is_ours_; }
   // Partitions are assigned, taken and being read.
   bool reading() const { return synchronized_ && !partitions_.empty(); }
 
@@ -94,9 +97,11 @@ class Loop {
   void count_applied();
   void on_applied(const Applied& applied);
   void on_refused(const Refused& refused);
+  bool make_dead_letter(const TopicPartition& partition, std::int64_t offset, const Rejection& rejection);
   void commit_in_halves();
   void merge(const std::vector<Fingerprint>& others);
   void expire_if_due();
+  void note_reused_id(const Record& record, const TopicPartition& partition);
   void note_reused_id(const std::string& what);
   void report_reused_ids();
   std::string place_of(const Fingerprint& fingerprint) const;
@@ -104,7 +109,7 @@ class Loop {
   void on_revoked();
   void synchronize();
   void take_partitions();
-  std::int64_t first_to_read(OwnedPartition& partition, const LogRange& range);
+  void check_range(OwnedPartition& partition, const LogRange& range);
   void load_or_tail(bool new_session);
   void pause(const std::string& why);
   void on_paused(const std::string& why);
@@ -116,7 +121,7 @@ class Loop {
   bool fold_one(const Record& record, const DecodedEvent& event);
   bool is_new(OwnedPartition* partition, const Record& record);
   void take_anchors();
-  void add_dead_letter(const Record& record, const DecodedEvent& event);
+  DeadLetter letter_of(const Record& record, const DecodedEvent& event);
   bool is_full() const;
 
   void submit_if_ready();
@@ -172,10 +177,12 @@ class Loop {
   std::vector<DecodedEvent> decoded_;
 
   // Parts of a batch that the database refused, the next one to commit at the back. A part that is refused is halved,
-  // until the guilty event stands alone. That one is condemned: when it is read again, with its bytes at hand, it
-  // becomes a dead letter.
+  // until the guilty event stands alone. It becomes a dead letter in its place if its bytes are at hand. If not (the
+  // first time), it is condemned: when it is read again it becomes one; and from then on evidence is kept for a while.
   std::vector<std::unique_ptr<Batch>> suspects_;
   std::map<std::pair<TopicPartition, std::int64_t>, Rejection> condemned_;
+  Evidence evidence_;
+  std::optional<Time> suspicious_until_;
 
   Time others_until_{};  // other workers committed lately
   Positions stored_;     // what commits since the last assignment reached
