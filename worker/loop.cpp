@@ -40,7 +40,7 @@ Loop::Loop(const ViewDefinition& view, const FingerprintKey& key, Source& source
       flying_(std::make_unique<Batch>(view)),
       decoded_(decode_group),
       committer_(store, [&source] { source.wake(); }) {
-  expired_at_ = looked_at_ = clock_.now();
+  looked_at_ = clock_.now();
 }
 
 void Loop::step() {
@@ -214,6 +214,7 @@ bool Loop::fold_one(const Record& record, const DecodedEvent& event) {
         break;
       case SeenSet::Inserted::other_content:
         ++open_tally_.ids_reused;
+        note_reused_id(record, partition->name);
         [[fallthrough]];
       case SeenSet::Inserted::duplicate:
         ++open_tally_.duplicates;
@@ -322,12 +323,14 @@ void Loop::mirror() {
 void Loop::pass_time() {
   const Time now = clock_.now();
   if (synchronized_ && now - mirrored_at_ >= mirror_interval) mirror();
+  report_reused_ids();
   if (committer_.busy() || !synchronized_) return;  // the store is not free
   if (suspicious_until_ && now >= *suspicious_until_) {
     suspicious_until_.reset();
     evidence_.clear();
   }
   look_for_stuck_partitions(now);
+  expire_if_due();
   if (now - looked_at_ < look_interval) return;
   // A worker that has nothing to commit stays near the others' fingerprints, so that its next commit need not
   // look through many of them under the lock.

@@ -73,6 +73,9 @@ class Loop {
 
   const Counters& counters() const { return counters_; }
   const SeenSet& seen() const { return seen_; }
+  // How long ago the oldest event of the deduplication window was committed: a copy that comes within this time is
+  // recognized. Nothing while it is not known, or no event was seen yet.
+  std::optional<std::chrono::seconds> deduplication_age() const;
   std::string describe() const;  // one line for the log
 
  private:
@@ -97,6 +100,11 @@ class Loop {
   bool make_dead_letter(const TopicPartition& partition, std::int64_t offset, const Rejection& rejection);
   void commit_in_halves();
   void merge(const std::vector<Fingerprint>& others);
+  void expire_if_due();
+  void note_reused_id(const Record& record, const TopicPartition& partition);
+  void note_reused_id(const std::string& what);
+  void report_reused_ids();
+  std::string place_of(const Fingerprint& fingerprint) const;
 
   void on_revoked();
   void synchronize();
@@ -180,8 +188,12 @@ class Loop {
   Positions stored_;     // what commits since the last assignment reached
   bool mirror_due_ = false;
   Time mirrored_at_{};
-  Time expired_at_{};
+  Time expire_at_{};
+  std::optional<Time> oldest_seen_at_;  // when the oldest event of the window was committed
   Time looked_at_{};
+  std::uint64_t unreported_reused_ids_ = 0;
+  std::string last_reused_id_;
+  std::optional<Time> reused_ids_reported_at_;
 
   // Last, so that it is destroyed first: its thread reads the batch that is being committed.
   Committer committer_;

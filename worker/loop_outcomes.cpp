@@ -1,6 +1,8 @@
 // What becomes of a commit: the loop's answer to each outcome.
 #include <spdlog/spdlog.h>
 
+#include <algorithm>
+
 #include "core/error.h"
 #include "worker/loop.h"
 
@@ -10,7 +12,8 @@ namespace {
 using namespace std::chrono_literals;
 
 constexpr int fenced_per_minute_max = 6;
-constexpr auto expire_interval = 60'000ms;
+constexpr auto expire_interval = 10'000ms;
+constexpr auto reused_ids_interval = 1'000ms;
 constexpr auto others_interval = 2'000ms;
 constexpr auto suspicious_for = 60'000ms;
 
@@ -91,10 +94,7 @@ void Loop::on_applied(const Applied& applied) {
   }
   flying_->clear();
   merge(applied.others);
-  if (clock_.now() - expired_at_ >= expire_interval) {
-    expired_at_ = clock_.now();
-    store_.expire();
-  }
+  expire_if_due();
   if (!suspects_.empty()) {
     flying_ = std::move(suspects_.back());
     suspects_.pop_back();
@@ -161,13 +161,75 @@ void Loop::merge(const std::vector<Fingerprint>& others) {
   for (const Fingerprint& fingerprint : others) {
     const SeenSet::Inserted inserted = seen_.insert(fingerprint);
     if (inserted == SeenSet::Inserted::fresh) continue;
-    if (inserted == SeenSet::Inserted::other_content) ++counters_.ids_reused;
+    if (inserted == SeenSet::Inserted::other_content) {
+      ++counters_.ids_reused;
+      note_reused_id(place_of(fingerprint));
+      // The set holds what was committed, so that reading it again is not one more.
+      seen_.erase(fingerprint);
+      seen_.insert(fingerprint);
+    }
     known_already.push_back(fingerprint);
   }
   if (known_already.empty()) return;
   flying_tally_.duplicates += flying_->drop(known_already);
   for (const auto& suspect : suspects_) flying_tally_.duplicates += suspect->drop(known_already);
   open_tally_.duplicates += open_->drop(known_already);
+}
+
+// The store is free.
+void Loop::expire_if_due() {
+  const Time now = clock_.now();
+  if (now < expire_at_) return;
+  expire_at_ = now + expire_interval;
+  const std::optional<std::chrono::seconds> age = store_.expire();
+  oldest_seen_at_ = age ? std::optional(now - *age) : std::nullopt;
+}
+
+std::optional<std::chrono::seconds> Loop::deduplication_age() const {
+  if (!oldest_seen_at_) return std::nullopt;
+  return std::chrono::duration_cast<std::chrono::seconds>(clock_.now() - *oldest_seen_at_);
+}
+
+// ---- ids used again ----
+
+// An event of ours that another worker's event with the same id and other data was ahead of.
+std::string Loop::place_of(const Fingerprint& fingerprint) const {
+  std::vector<const Batch*> batches{flying_.get(), open_.get()};
+  for (const auto& suspect : suspects_) batches.push_back(suspect.get());
+  for (const Batch* batch : batches) {
+    if (const std::optional<Batch::Origin> origin = batch->origin_of(fingerprint))
+      return to_string(partitions_.at(origin->partition).name, origin->offset);
+  }
+  return "an event that is committed already";
+}
+
+void Loop::note_reused_id(const Record& record, const TopicPartition& partition) {
+  DecodedEvent named;
+  decoder_.describe(record, named);
+  note_reused_id(to_string(partition, record.offset) + ", source " + named.source + ", id " + named.id);
+}
+
+void Loop::note_reused_id(const std::string& what) {
+  ++unreported_reused_ids_;
+  last_reused_id_ = what;
+  report_reused_ids();
+}
+
+// A line a second at most: a producer that numbers its events anew after each start uses every id again.
+void Loop::report_reused_ids() {
+  if (unreported_reused_ids_ == 0) return;
+  const Time now = clock_.now();
+  if (reused_ids_reported_at_ && now - *reused_ids_reported_at_ < reused_ids_interval) return;
+  // Others chose the text of the id: it stays on its line.
+  std::replace_if(
+      last_reused_id_.begin(), last_reused_id_.end(),
+      [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7F; }, '?');
+  spdlog::warn(
+      "{}: {} with the id of an earlier event and other data, dropped as a copy: {}", view_.name,
+      unreported_reused_ids_ == 1 ? "an event" : fmt::format("{} events, the last one", unreported_reused_ids_),
+      last_reused_id_);
+  unreported_reused_ids_ = 0;
+  reused_ids_reported_at_ = now;
 }
 
 }  // namespace daybook

@@ -170,11 +170,11 @@ void Loop::load_or_tail(bool new_session) {
     loaded_ = false;
     seen_.clear();
     const Time begin = clock_.now();
-    known_ = store_.load([this](std::span<const Fingerprint> chunk) {
-      for (const Fingerprint& fingerprint : chunk) seen_.insert(fingerprint);
-    });
+    known_ = store_.load([this](std::uint64_t count) { seen_.reserve(count); },
+                         [this](std::span<const Fingerprint> chunk) { seen_.insert(chunk); });
     // Batches that are under way had their fingerprints in the old set: they can't be in use here.
     loaded_ = true;
+    expire_at_ = clock_.now();  // it tells how far back the window reaches
     if (seen_.size() > 0) {
       spdlog::info("{}: {} fingerprints loaded in {} ms", view_.name, seen_.size(),
                    std::chrono::duration_cast<std::chrono::milliseconds>(clock_.now() - begin).count());

@@ -87,6 +87,8 @@ class Batch {
   bool empty() const { return ranges_.empty(); }
   std::size_t events() const { return events_.size(); }
   Origin first_event() const { return {events_.front().partition, events_.front().offset}; }
+  // Where the event with this identity came from; nothing when it is not in the batch.
+  std::optional<Origin> origin_of(const Fingerprint& identity) const;
   std::size_t rows() const { return rows_.size(); }
   // Bring what add() will look up for this event into the cache, in two steps with other work between them.
   void prefetch_slot(const DecodedEvent& event) const {
