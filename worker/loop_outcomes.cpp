@@ -2,6 +2,7 @@
 #include <spdlog/spdlog.h>
 
 #include "core/error.h"
+#include "worker/defect.h"
 #include "worker/loop.h"
 
 namespace daybook {
@@ -16,7 +17,7 @@ constexpr auto others_interval = 2'000ms;
 }  // namespace
 
 void Loop::settle(const CommitOutcome& outcome) {
-  if (discard_outcome_) {
+  if (discard_outcome_ && !DAYBOOK_DEFECT("an outcome from before a revocation is used")) {
     // The set is read again from the store before anything else happens, and so are the positions.
     discard_outcome_ = false;
     flying_->clear();
@@ -27,6 +28,9 @@ void Loop::settle(const CommitOutcome& outcome) {
   } else if (const auto* elsewhere = std::get_if<CommittedElsewhere>(&outcome)) {
     // Copies of these events came through other workers' partitions and were committed first. They stay in the set.
     flying_tally_.duplicates += flying_->drop(elsewhere->identities);
+    if (DAYBOOK_DEFECT("duplicates of others are forgotten")) {
+      for (const Fingerprint& fingerprint : elsewhere->identities) seen_.erase(fingerprint);
+    }
     start_commit();
   } else if (std::holds_alternative<Behind>(outcome)) {
     load_or_tail(false);
@@ -47,6 +51,12 @@ void Loop::settle(const CommitOutcome& outcome) {
     } else {
       restart_from_store("a commit of one event ran into the statement timeout", next_backoff());
     }
+  } else if (DAYBOOK_DEFECT("an unknown commit is tried again")) {
+    store_.connect();
+    start_commit();
+  } else if (DAYBOOK_DEFECT("an unknown commit counts as applied")) {
+    store_.connect();
+    on_applied({{known_.seq + 1, ""}, {}});
   } else {
     restart_from_store("the outcome of a commit is not known: " + std::get<Unknown>(outcome).why, next_backoff());
   }
@@ -127,12 +137,14 @@ void Loop::commit_in_halves() {
   front->take_front(*flying_, flying_->events() / 2);
   suspects_.push_back(std::move(flying_));
   flying_ = std::move(front);
+  if (DAYBOOK_DEFECT("the second half commits first")) std::swap(flying_, suspects_.back());
   start_commit();
 }
 
 // Adds what other workers committed. What was in the set already is either committed and known (harmless) or staged
 // by a batch of ours: then the event was applied by the other worker, and leaves our batch.
 void Loop::merge(const std::vector<Fingerprint>& others) {
+  if (DAYBOOK_DEFECT("others' fingerprints are not merged")) return;
   std::vector<Fingerprint> known_already;
   for (const Fingerprint& fingerprint : others) {
     const SeenSet::Inserted inserted = seen_.insert(fingerprint);
