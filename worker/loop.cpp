@@ -95,9 +95,11 @@ bool Loop::wait_for_committer() {
 
 void Loop::poll() {
   const Polled polled = source_.poll(patience());
+  // First of all: what the commit under way answers can throw, and the group says this once.
+  if (polled.revoked) assigned_.clear();
+  if (polled.assigned) assigned_ = *polled.assigned;
   if (polled.revoked) on_revoked();
   if (polled.assigned) {
-    assigned_ = *polled.assigned;
     synchronized_ = false;
     retry_at_ = clock_.now();
   }
