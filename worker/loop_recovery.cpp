@@ -21,7 +21,7 @@ void Loop::on_revoked() {
     if (const std::optional<CommitOutcome> outcome = committer_->outcome(5'000ms)) settle(*outcome);
     // Still under way: whatever comes of it, the next owner's take() waits for it; ours will be settled later.
   }
-  assigned_.clear();
+  condemned_.clear();  // another worker decides, and perhaps another log is there when this one reads it again
   restart_from_store("", 0ms);
 }
 
@@ -177,6 +177,7 @@ void Loop::on_paused(const std::string& why) {
 // state (a standby that lagged): then the head isn't the one we know, and everything is read again.
 void Loop::load_or_tail(bool new_session) {
   if (!loaded_ || (new_session && store_.head() != known_ && !DAYBOOK_DEFECT("no reload when the nonce differs"))) {
+    loaded_ = false;  // until all of it is there
     seen_.clear();
     const Time begin = clock_.now();
     known_ = store_.load([this](std::span<const Fingerprint> chunk) {
