@@ -28,9 +28,6 @@ void Loop::settle(const CommitOutcome& outcome) {
   } else if (const auto* elsewhere = std::get_if<CommittedElsewhere>(&outcome)) {
     // Copies of these events came through other workers' partitions and were committed first. They stay in the set.
     flying_tally_.duplicates += flying_->drop(elsewhere->identities);
-    if (DAYBOOK_DEFECT("duplicates of others are forgotten")) {
-      for (const Fingerprint& fingerprint : elsewhere->identities) seen_.erase(fingerprint);
-    }
     start_commit();
   } else if (std::holds_alternative<Behind>(outcome)) {
     load_or_tail(false);

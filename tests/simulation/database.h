@@ -6,6 +6,7 @@
 #include <deque>
 #include <functional>
 #include <map>
+#include <set>
 
 #include "tests/simulation/chaos.h"
 #include "tests/simulation/log.h"
@@ -17,7 +18,7 @@ class Invariants;
 
 class Database : public test::MemoryStore {
  public:
-  // `daybook positions move`: offsets that nobody reads.
+  // `daybook positions move`, and partitions that begin late: offsets that nobody reads.
   struct Move {
     TopicPartition partition;
     std::int64_t from = 0, to = 0;
@@ -32,12 +33,18 @@ class Database : public test::MemoryStore {
   // The commit with all checks on what it did.
   CommitOutcome commit_as(int worker, const Batch& batch, const OwnedPositions& owned, std::int64_t known_seq);
   void expire() override;
+  void pause(const std::string& why) override {
+    reasons_.insert(why);
+    MemoryStore::pause(why);
+  }
   // After this, sessions of the incarnation before are dead.
   void restart() { ++incarnation_; }
   // Takes the place of a server that had more, or was ahead in another direction.
   void fail_over();
   void move_position(const TopicPartition& partition, std::int64_t to);
 
+  // Some worker told all others so, in any history.
+  bool was_paused_for(const std::string& why) const { return reasons_.count(why) > 0; }
   int incarnation() const { return incarnation_; }
   bool has_cluster() const { return !cluster_id_.empty(); }
   std::int64_t seq() const { return head_.seq; }
@@ -82,6 +89,7 @@ class Database : public test::MemoryStore {
   const SimulatedLog& log_;
   Invariants& invariants_;
   int incarnation_ = 0;
+  std::set<std::string> reasons_;
   std::vector<Move> moves_;
   std::map<TopicPartition, int> owner_;  // the worker that took it last
   Positions furthest_;

@@ -20,7 +20,6 @@ constexpr Defect defects[] = {
     // Mistakes that the SQL could have.
     {"store", "no compare-and-set"},
     {"store", "the epoch is not compared"},
-    {"store", "the offset is not compared"},
     {"store", "take keeps the epoch"},
     {"store", "the fingerprint chunk is forgotten"},
     {"store", "positions commit before rows"},
@@ -45,9 +44,9 @@ constexpr Defect defects[] = {
     {"loop", "progress is told before the commit"},
     {"loop", "ends are applied before the records"},
     {"loop", "others' fingerprints are not merged"},
-    {"loop", "duplicates of others are forgotten"},
     {"loop", "a condemned event is passed over"},
     {"loop", "the second half commits first"},
+    {"loop", "the first half takes copies of the second's events"},
     {"loop", "an outcome from before a revocation is used"},
     {"loop", "reading begins where retention left it"},
     {"loop", "a stuck fetcher is not noticed"},

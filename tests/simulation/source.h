@@ -32,6 +32,10 @@ class SimulatedSource : public Source {
 
   // The group gives this member other partitions; it learns of it `polls` polls later.
   void assign(std::vector<TopicPartition> partitions, int polls);
+  // No fetcher of it brings anything until reading is started again.
+  void get_stuck() {
+    for (const auto& [partition, next] : next_) stuck_.push_back(partition);
+  }
   bool has_partitions() const { return !assigned_.empty() || pending_; }
   std::string cluster = "cluster";  // of the brokers that it was given
 

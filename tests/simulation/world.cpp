@@ -198,6 +198,7 @@ void World::step(Place& place) {
   if (!place || place->is_frozen) return;
   try {
     place->loop->step();
+    check_pause_is_stored(*place);
   } catch (const Crash&) {
     crash(place, "crash inside a call");
   } catch (const StopError& error) {
@@ -295,10 +296,16 @@ void World::come_to_an_end() {
       if (place->committer->can_answer()) place->committer->answer();
     }
     decide_about_pause();
+    if (round == 30 && chaos_.profile.stuck > 0) {
+      // Nothing else starts reading again now.
+      chaos_.note("all fetchers are stuck");
+      for (Place& place : places_) place->source.get_stuck();
+      produce(10);
+    }
     idle = database_.seq() == seq ? idle + 1 : 0;
     seq = database_.seq();
     chaos_.clock.pass(idle > 20 ? 1'000ms : 20ms);
-    if (!everything_is_read()) continue;
+    if (round <= 30 || !everything_is_read()) continue;
     invariants_.check(log_, database_);
     invariants_.check_with_verify(log_, database_);
     check_all_caught_up();

@@ -40,6 +40,7 @@ class World {
     SteppedCommitter* committer = nullptr;  // the loop's
     std::unique_ptr<Loop> loop;
     bool is_frozen = false;
+    std::optional<std::string> paused_for;
   };
   using Place = std::unique_ptr<Worker>;  // empty: no process
 
@@ -56,6 +57,7 @@ class World {
   void rebalance(std::uint32_t polls_max, bool everybody_learns);
 
   void produce(int count);
+  void append(int event);
   int draw_event();
   void flood();
   void replace_log();
@@ -63,6 +65,7 @@ class World {
   void remove_old();
   void decide_about_pause();
   void check_pause_has_cause();
+  void check_pause_is_stored(Worker& worker);
   bool has_foreign_worker() const;
 
   void come_to_an_end();

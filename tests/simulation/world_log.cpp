@@ -29,17 +29,22 @@ int World::draw_event() {
 
 void World::produce(int count) {
   for (int i = 0; i < count; ++i) {
-    const TopicPartition partition = any_partition();
-    if (log_.replaced.count(partition) > 0) continue;
     const int event = draw_event();
-    if (events_[event].identity >= 0) sent_.push_back(event);
-    const bool gaps = chaos_.profile.gaps;
-    log_.partitions.at(partition).append(event,
-                                         gaps && chaos_.below(8) == 0 ? 1 + static_cast<int>(chaos_.below(3)) : 0,
-                                         gaps && chaos_.below(6) == 0 ? 1 : 0);
-    ++produced_;
+    append(event);
+    // A producer that tries again.
+    if (events_[event].kind == Event::Kind::poison || chaos_.below(20) == 0) append(event);
   }
   chaos_.note("{} records are in the log", produced_);
+}
+
+void World::append(int event) {
+  const TopicPartition partition = any_partition();
+  if (log_.replaced.count(partition) > 0) return;
+  if (events_[event].identity >= 0) sent_.push_back(event);
+  const bool gaps = chaos_.profile.gaps;
+  log_.partitions.at(partition).append(event, gaps && chaos_.below(8) == 0 ? 1 + static_cast<int>(chaos_.below(3)) : 0,
+                                       gaps && chaos_.below(6) == 0 ? 1 : 0);
+  ++produced_;
 }
 
 void World::flood() {
@@ -92,10 +97,22 @@ void World::check_pause_has_cause() {
   const std::string why = database_.pause_reason();
   const auto says = [&why](const char* what) { return why.find(what) != std::string::npos; };
   const Profile& p = chaos_.profile;
+  const bool time_jumps = p.long_waits || p.slow_commits;  // else a short log is not short for long enough
   const bool has_cause = (says("retention") && p.retention) || (says("not the record") && was_replaced_) ||
-                         (says("log ends") && (was_replaced_ || p.short_end > 0)) ||
+                         (says("log ends") && (was_replaced_ || (p.short_end > 0 && time_jumps))) ||
                          (says("can't be applied") && p.floods);
   if (!has_cause) throw Violation{"nothing pauses without a cause", why};
+}
+
+// A loop that paused goes on only after all workers were told, so that a person could resume the view.
+void World::check_pause_is_stored(Worker& worker) {
+  if (worker.loop->paused()) {
+    worker.paused_for = worker.loop->paused();
+    return;
+  }
+  if (worker.paused_for && !database_.was_paused_for(*worker.paused_for))
+    throw Violation{"a pause reaches all workers", fmt::format("worker {} went on by itself", worker.number)};
+  worker.paused_for.reset();
 }
 
 // A person mends what the view was paused for, and resumes it.
