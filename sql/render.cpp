@@ -173,7 +173,7 @@ std::string quote_literal(const std::string& text) {
   return quoted + "'";
 }
 
-std::string render_create_view(const ViewDefinition& view) {
+std::string render_create_view(const ViewDefinition& view, const std::string& table) {
   Words columns, key;
   for (const KeyColumn& column : view.key) {
     // "C": keys are compared as bytes, in the order in which the worker writes them.
@@ -185,17 +185,16 @@ std::string render_create_view(const ViewDefinition& view) {
     columns.push_back(quote_identifier(column.name) + " " + sql_type(column.type) + " NOT NULL");
   columns.push_back(std::string("updated_at ") + (view.updated_at_with_time_zone ? "timestamptz" : "timestamp") +
                     " NOT NULL");
-  return fill("templates/create_view.sql", {{"table", quote_identifier(view.name)},
+  return fill("templates/create_view.sql", {{"table", table},
                                             {"columns", join(columns, ",\n    ")},
                                             {"key", join(key, ", ")},
                                             {"view_literal", quote_literal(view.name)},
-                                            {"table_literal", quote_literal(quote_identifier(view.name))},
+                                            {"table_literal", quote_literal(table)},
                                             {"definition_literal", quote_literal(view.canonical_json)}});
 }
 
-std::string render_commit(const ViewDefinition& view, int generation) {
+std::string render_commit(const ViewDefinition& view, int generation, const std::string& table) {
   const SummaryWords w = words_of(view);
-  const std::string table = quote_identifier(view.name);
   const std::string to_updated_at = view.updated_at_with_time_zone ? "" : " AT TIME ZONE 'UTC'";
   std::string ripple;
   std::string insert_before;

@@ -8,11 +8,11 @@
 
 namespace daybook::sql {
 
-// CREATE TABLE and the generation's first rows.
-std::string render_create_view(const ViewDefinition& view);
+// CREATE TABLE and the generation's first rows. `table`: schema and name, each quoted.
+std::string render_create_view(const ViewDefinition& view, const std::string& table);
 
-// The commit function of generation `generation`.
-std::string render_commit(const ViewDefinition& view, int generation);
+// The commit function of generation `generation`, which fills `table`.
+std::string render_commit(const ViewDefinition& view, int generation, const std::string& table);
 
 // "SELECT ... FROM daybook.commit_<generation>($1, ...)", to be prepared; its parameters are the function's.
 std::string render_commit_call(const ViewDefinition& view, int generation);

@@ -103,7 +103,7 @@ class Loop {
   void on_revoked();
   void synchronize();
   void take_partitions();
-  std::int64_t first_to_read(OwnedPartition& partition, const LogRange& range);
+  void check_range(OwnedPartition& partition, const LogRange& range);
   void load_or_tail(bool new_session);
   void pause(const std::string& why);
   void on_paused(const std::string& why);

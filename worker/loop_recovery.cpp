@@ -108,7 +108,6 @@ void Loop::take_partitions() {
     return;
   }
   partitions_.clear();
-  Positions next;
   std::string list;
   for (const auto& [name, owned] : std::get<OwnedPositions>(taken)) {
     OwnedPartition partition;
@@ -117,11 +116,11 @@ void Loop::take_partitions() {
     partition.open_from = partition.folded = owned.next;
     partition.expected = owned.anchor;
     partition.heard_at = clock_.now();
-    next[name] = first_to_read(partition, ranges.at(name));
+    check_range(partition, ranges.at(name));
     partitions_.add(std::move(partition));
     list += " " + to_string(name, owned.next);
   }
-  source_.start(next);
+  source_.start(partitions_.to_read());
   const char* const again = last_trouble_.empty() && !paused_ ? "" : "goes on; ";
   spdlog::info("{}: {}reads{}", view_.name, again, list);
   paused_.reset();
@@ -129,12 +128,13 @@ void Loop::take_partitions() {
   synchronized_ = true;
 }
 
-// Reading begins at the anchor, if the log can still show it, so that it is checked before anything is folded.
-std::int64_t Loop::first_to_read(OwnedPartition& partition, const LogRange& range) {
+// The log has what is to be read next. Reading begins at the anchor, unless retention took it.
+void Loop::check_range(OwnedPartition& partition, const LogRange& range) {
   const std::string where = to_string(partition.name, partition.folded);
   if (DAYBOOK_DEFECT("reading begins where retention left it") && partition.folded < range.begin) {
     partition.folded = range.begin;
-    return range.begin;
+    partition.expected.reset();
+    return;
   }
   if (partition.folded < range.begin) {
     throw PauseError(where + " is to be read next, but the log begins at " + std::to_string(range.begin) +
@@ -153,10 +153,7 @@ std::int64_t Loop::first_to_read(OwnedPartition& partition, const LogRange& rang
                      " `daybook positions move " +
                      view_.name + " --to earliest`");
   }
-  if (!partition.expected) return partition.folded;
-  if (partition.expected->offset >= range.begin) return partition.expected->offset;
-  partition.expected.reset();  // retention took it
-  return partition.folded;
+  if (partition.expected && partition.expected->offset < range.begin) partition.expected.reset();
 }
 
 // A person has to decide. All workers of the view are told through the store, as soon as it can be reached.
@@ -177,7 +174,8 @@ void Loop::on_paused(const std::string& why) {
 // state (a standby that lagged): then the head isn't the one we know, and everything is read again.
 void Loop::load_or_tail(bool new_session) {
   if (!loaded_ || (new_session && store_.head() != known_ && !DAYBOOK_DEFECT("no reload when the nonce differs"))) {
-    loaded_ = false;  // until all of it is there
+    // A set that was read in part must not be taken for this one, even if the next session is at known_ again.
+    loaded_ = false;
     seen_.clear();
     const Time begin = clock_.now();
     known_ = store_.load([this](std::span<const Fingerprint> chunk) {

@@ -80,7 +80,9 @@ void run_view(const WorkerSettings& settings, const ViewDefinition& view, const 
   SteadyClock clock;
   PgStore store(settings.database, view, generation, owner_name());
   KafkaSource source(source_settings(settings, view));
-  Loop loop(view, key_of(generation), source, store, clock, settings.limits);
+  const Ports real{source, store, clock};
+  const Ports ports = settings.decorate ? settings.decorate(real) : real;
+  Loop loop(view, key_of(generation), ports.source, ports.store, ports.clock, settings.limits);
   spdlog::info("{}: worker started; group {}, generation {}", view.name, group_of(view), generation.id);
 
   std::string last_line = loop.describe();
@@ -95,7 +97,8 @@ void run_view(const WorkerSettings& settings, const ViewDefinition& view, const 
       if (clock.now() - last_read >= std::chrono::seconds(settings.patience_seconds)) {
         throw RetryError(view.name + ": nothing could be read within " + std::to_string(settings.patience_seconds) +
                          " s: broker " + settings.brokers +
-                         " or the database does not answer, or other members hold all partitions");
+                         " or the database does not answer, or other members hold all partitions" +
+                         (source.trouble().empty() ? "" : "; last connection: " + source.trouble()));
       }
     }
     if (clock.now() >= next_line) {

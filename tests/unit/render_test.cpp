@@ -34,7 +34,7 @@ TEST_CASE("what the worker sends is what the commit function takes") {
     CHECK(sql::commit_parameter_count(view) == sent);
     const std::string call = sql::render_commit_call(view, 1);
     CHECK(static_cast<std::size_t>(std::count(call.begin(), call.end(), '$')) == sent);
-    const std::string function = sql::render_commit(view, 1);
+    const std::string function = sql::render_commit(view, 1, "public.t");
     const std::string head = function.substr(0, function.find("RETURNS TABLE"));
     std::size_t declared = 0;
     for (std::size_t at = head.find("p_"); at != std::string::npos; at = head.find("p_", at + 1)) ++declared;

@@ -184,6 +184,10 @@ CommitOutcome PgStore::commit(const Batch& batch, const OwnedPositions& owned, s
     const std::string state = postgres::sqlstate(error);
     if (state.rfind("22", 0) == 0 || state.rfind("23", 0) == 0) return Refused{state, first_line(error.what())};
     if (state == "57014") return TooSlow{};
+    if (state == "42501") {
+      return Retired{"this user may not commit: " + std::string(first_line(error.what())) +
+                     ": it needs the role daybook_write (docs/security.md)"};
+    }
     if (state.rfind("42", 0) == 0 || state.rfind("3F", 0) == 0) {
       return Retired{"the commit function or the table of generation " + std::to_string(generation_.id) +
                      " is not usable: " + first_line(error.what()) + " (run `daybook views apply` with this program)"};

@@ -14,13 +14,15 @@ constexpr std::chrono::milliseconds ask_timeout{5'000};
 
 kafka::Client make_consumer(const KafkaSource::Settings& settings, void* opaque,
                             void (*rebalance)(rd_kafka_t*, rd_kafka_resp_err_t, rd_kafka_topic_partition_list_t*,
-                                              void*)) {
+                                              void*),
+                            void (*error)(rd_kafka_t*, int, const char*, void*)) {
   kafka::ClientSettings client;
   client.role = kafka::Role::consumer;
   client.brokers = settings.brokers;
   client.users = settings.properties;
   client.opaque = opaque;
   client.rebalance = rebalance;
+  client.error = error;
   client.ours = {
       {"group.id", settings.group},
       {"enable.auto.commit", "false"},  // positions live in PostgreSQL
@@ -50,7 +52,9 @@ kafka::Client make_consumer(const KafkaSource::Settings& settings, void* opaque,
 }  // namespace
 
 KafkaSource::KafkaSource(const Settings& settings)
-    : topics_(settings.topics), client_(make_consumer(settings, this, on_rebalance)), messages_(messages_per_poll) {
+    : topics_(settings.topics),
+      client_(make_consumer(settings, this, on_rebalance, on_error)),
+      messages_(messages_per_poll) {
   rd_kafka_poll_set_consumer(client_.get());
   queue_.reset(rd_kafka_queue_get_consumer(client_.get()));
   records_.reserve(messages_per_poll);
@@ -61,7 +65,10 @@ KafkaSource::KafkaSource(const Settings& settings)
     throw StopError(std::string("kafka: can't subscribe: ") + rd_kafka_err2str(error));
 }
 
-void KafkaSource::check(const Settings& settings) { make_consumer(settings, nullptr, nullptr); }
+void KafkaSource::check(const Settings& settings) {
+  // It is gone before it could connect; what it says about that is of no use.
+  make_consumer(settings, nullptr, nullptr, [](rd_kafka_t*, int, const char*, void*) {});
+}
 
 KafkaSource::~KafkaSource() { close(); }
 
@@ -77,6 +84,7 @@ void KafkaSource::on_rebalance(rd_kafka_t* client, rd_kafka_resp_err_t error, rd
                                void* opaque) {
   auto* self = static_cast<KafkaSource*>(opaque);
   if (error == RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS && !self->closing_) {
+    self->was_assigned_ = true;
     self->assigned_.emplace();
     for (int i = 0; i < list->cnt; ++i) self->assigned_->push_back({list->elems[i].topic, list->elems[i].partition});
     return;
@@ -84,6 +92,15 @@ void KafkaSource::on_rebalance(rd_kafka_t* client, rd_kafka_resp_err_t error, rd
   self->revoked_ = true;
   self->assigned_.reset();
   if (self->closing_) rd_kafka_assign(client, nullptr);
+}
+
+// librdkafka reports a failing connection when it begins to fail and then now and then.
+void KafkaSource::on_error(rd_kafka_t*, int code, const char* reason, void* opaque) {
+  auto* self = static_cast<KafkaSource*>(opaque);
+  const std::string before = self->trouble_.reason();
+  self->trouble_.note(code, reason);
+  if (self->trouble_.is_final() && !self->was_assigned_) return;  // poll() says it
+  if (self->trouble_.reason() != before) spdlog::warn("kafka: {}; trying again", self->trouble_.reason());
 }
 
 void KafkaSource::release_messages() {
@@ -105,6 +122,11 @@ Polled KafkaSource::poll(std::chrono::milliseconds timeout) {
     if (more > 0) count += more;
   }
   message_count_ = count > 0 ? static_cast<std::size_t>(count) : 0;
+  // Before the group ever let us in, a refusal is a wrong setting. Later on it can be a broker that starts with half of
+  // its credentials, or a change of them under way: the connection is tried again.
+  if (trouble_.is_final() && !was_assigned_) {
+    throw StopError("broker: " + trouble_.reason() + " (" + trouble_.advice() + ")");
+  }
   Polled polled;
   polled.revoked = revoked_;
   polled.assigned = assigned_;

@@ -32,6 +32,9 @@ class KafkaSource : public Source, private HeaderReader {
   // What the destructor does; nothing else may be called afterwards.
   void close();
 
+  // Why the last connection to a broker failed; empty: none did.
+  const std::string& trouble() const { return trouble_.reason(); }
+
   Polled poll(std::chrono::milliseconds timeout) override;
   void start(const Positions& positions) override;
   void stop() override;
@@ -43,6 +46,7 @@ class KafkaSource : public Source, private HeaderReader {
 
  private:
   static void on_rebalance(rd_kafka_t*, rd_kafka_resp_err_t, rd_kafka_topic_partition_list_t*, void* opaque);
+  static void on_error(rd_kafka_t*, int code, const char* reason, void* opaque);
   void read(const void* native, std::vector<Header>& out) const override;
   void release_messages();
   void take_message(rd_kafka_message_t* message);
@@ -50,6 +54,8 @@ class KafkaSource : public Source, private HeaderReader {
   void fail_or_log(const rd_kafka_message_t& message) const;
 
   std::vector<std::string> topics_;
+  kafka::Trouble trouble_;
+  bool was_assigned_ = false;  // the group let us in once
   kafka::Client client_;
   kafka::Queue queue_;
   std::vector<rd_kafka_message_t*> messages_;  // owned between polls: records point into them
