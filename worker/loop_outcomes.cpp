@@ -25,11 +25,10 @@ void Loop::settle(const CommitOutcome& outcome) {
   }
   if (const auto* applied = std::get_if<Applied>(&outcome)) {
     on_applied(*applied);
-  } else if (const auto* elsewhere = std::get_if<CommittedElsewhere>(&outcome)) {
-    // Copies of these events came through other workers' partitions and were committed first. They stay in the set.
-    flying_tally_.duplicates += flying_->drop(elsewhere->identities);
-    start_commit();
-  } else if (std::holds_alternative<Behind>(outcome)) {
+  } else if (std::holds_alternative<CommittedElsewhere>(outcome) || std::holds_alternative<Behind>(outcome)) {
+    // Others committed meanwhile, and perhaps copies of these events, which then leave the batch. The set takes all of
+    // theirs up to a commit that it can name: were only the copies in it and the database fell back to known_, the set
+    // would hold events that no commit has.
     load_or_tail(false);
     start_commit();
   } else if (std::holds_alternative<Fenced>(outcome)) {

@@ -26,7 +26,6 @@ constexpr Defect defects[] = {
     {"store", "a balance changes its own date only"},
     {"store", "a new date's balance begins at 0"},
     {"store", "the others' fingerprints are not looked through"},
-    {"store", "the answer names too many duplicates"},
     {"store", "dead letters are not in the commit"},
     {"store", "the nonce is the number"},
     {"store", "a paused view takes commits"},
