@@ -2,10 +2,10 @@
 
 namespace daybook {
 
-Committer::Committer(Store& store, std::function<void()> done)
+ThreadedCommitter::ThreadedCommitter(Store& store, std::function<void()> done)
     : store_(store), done_(std::move(done)), thread_([this] { run(); }) {}
 
-Committer::~Committer() {
+ThreadedCommitter::~ThreadedCommitter() {
   {
     const std::lock_guard lock(mutex_);
     ending_ = true;
@@ -14,7 +14,7 @@ Committer::~Committer() {
   thread_.join();
 }
 
-void Committer::start(const Batch& batch, OwnedPositions owned, std::int64_t known_seq) {
+void ThreadedCommitter::start(const Batch& batch, OwnedPositions owned, std::int64_t known_seq) {
   busy_ = true;
   {
     const std::lock_guard lock(mutex_);
@@ -23,7 +23,7 @@ void Committer::start(const Batch& batch, OwnedPositions owned, std::int64_t kno
   changed_.notify_all();
 }
 
-std::optional<CommitOutcome> Committer::outcome(std::chrono::milliseconds timeout) {
+std::optional<CommitOutcome> ThreadedCommitter::outcome(std::chrono::milliseconds timeout) {
   std::unique_lock lock(mutex_);
   changed_.wait_for(lock, timeout, [this] { return outcome_.has_value(); });
   std::optional<CommitOutcome> taken;
@@ -32,7 +32,7 @@ std::optional<CommitOutcome> Committer::outcome(std::chrono::milliseconds timeou
   return taken;
 }
 
-void Committer::run() {
+void ThreadedCommitter::run() {
   std::unique_lock lock(mutex_);
   for (;;) {
     changed_.wait(lock, [this] { return job_ || ending_; });

@@ -11,21 +11,29 @@
 
 namespace daybook {
 
-// One commit at a time. All calls come from the loop's thread; `done` is called on the committing thread.
-// The store is this thread's from start() until the outcome was taken, and the loop's in between.
+// One commit at a time. All calls come from the loop's thread. The store is the committer's from start() until the
+// outcome was taken, and the loop's in between. Simulation has one that commits when its schedule says so.
 class Committer {
  public:
-  Committer(Store& store, std::function<void()> done);
-  ~Committer();  // waits for a commit that is under way
-  Committer(const Committer&) = delete;
-  Committer& operator=(const Committer&) = delete;
-
+  virtual ~Committer() = default;
   // `batch` must stay as it is until the outcome is taken.
-  void start(const Batch& batch, OwnedPositions owned, std::int64_t known_seq);
-  bool busy() const { return busy_; }
-
+  virtual void start(const Batch& batch, OwnedPositions owned, std::int64_t known_seq) = 0;
+  virtual bool busy() const = 0;
   // The outcome, once there is one, waiting at most `timeout` for it.
-  std::optional<CommitOutcome> outcome(std::chrono::milliseconds timeout);
+  virtual std::optional<CommitOutcome> outcome(std::chrono::milliseconds timeout) = 0;
+};
+
+// Commits on a thread of its own, which calls `done` after each commit.
+class ThreadedCommitter : public Committer {
+ public:
+  ThreadedCommitter(Store& store, std::function<void()> done);
+  ~ThreadedCommitter() override;  // waits for a commit that is under way
+  ThreadedCommitter(const ThreadedCommitter&) = delete;
+  ThreadedCommitter& operator=(const ThreadedCommitter&) = delete;
+
+  void start(const Batch& batch, OwnedPositions owned, std::int64_t known_seq) override;
+  bool busy() const override { return busy_; }
+  std::optional<CommitOutcome> outcome(std::chrono::milliseconds timeout) override;
 
  private:
   void run();

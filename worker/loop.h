@@ -54,6 +54,10 @@ class Loop {
  public:
   Loop(const ViewDefinition& view, const FingerprintKey& key, Source& source, Store& store, Clock& clock,
        Limits limits);
+  // With another way to commit than a thread, and with its seed for the jitter of waits: the same calls then always
+  // come in the same order.
+  Loop(const ViewDefinition& view, const FingerprintKey& key, Source& source, Store& store, Clock& clock, Limits limits,
+       std::unique_ptr<Committer> committer, std::uint32_t jitter_seed);
 
   // One round: settles a commit, polls, folds, submits. Returns within some 100 ms unless the store blocks.
   // Throws StopError when the process has to end; what concerns the view alone pauses it.
@@ -196,7 +200,7 @@ class Loop {
   std::optional<Time> reused_ids_reported_at_;
 
   // Last, so that it is destroyed first: its thread reads the batch that is being committed.
-  Committer committer_;
+  std::unique_ptr<Committer> committer_;
 };
 
 }  // namespace daybook

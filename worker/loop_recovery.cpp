@@ -2,6 +2,7 @@
 #include <spdlog/spdlog.h>
 
 #include "core/error.h"
+#include "worker/defect.h"
 #include "worker/loop.h"
 
 namespace daybook {
@@ -16,11 +17,11 @@ constexpr auto pause_look_interval = 1'000ms;
 }  // namespace
 
 void Loop::on_revoked() {
-  if (committer_.busy()) {
-    if (const std::optional<CommitOutcome> outcome = committer_.outcome(5'000ms)) settle(*outcome);
+  if (committer_->busy()) {
+    if (const std::optional<CommitOutcome> outcome = committer_->outcome(5'000ms)) settle(*outcome);
     // Still under way: whatever comes of it, the next owner's take() waits for it; ours will be settled later.
   }
-  assigned_.clear();
+  condemned_.clear();  // another worker decides, and perhaps another log is there when this one reads it again
   restart_from_store("", 0ms);
 }
 
@@ -29,7 +30,7 @@ void Loop::restart_from_store(const std::string& why, std::chrono::milliseconds 
   source_.stop();
   records_ = {};
   ends_.clear();
-  if (!committer_.busy()) {
+  if (!committer_->busy()) {
     forget(*flying_);
   } else {
     // Whether its fingerprints are committed is not known: the set is read again.
@@ -38,7 +39,7 @@ void Loop::restart_from_store(const std::string& why, std::chrono::milliseconds 
   }
   for (const auto& suspect : suspects_) forget(*suspect);
   suspects_.clear();
-  forget(*open_);
+  if (!DAYBOOK_DEFECT("the open batch outlives a failed one")) forget(*open_);
   stored_.clear();
   mirror_due_ = false;
   flying_tally_ = open_tally_ = {};
@@ -59,7 +60,9 @@ void Loop::restart_from_store(const std::string& why, std::chrono::milliseconds 
 
 // Drops a batch; its fingerprints are not staged any more.
 void Loop::forget(Batch& batch) {
-  for (const Fingerprint& fingerprint : batch.fingerprints()) seen_.erase(fingerprint);
+  if (!DAYBOOK_DEFECT("a failed batch leaves its fingerprints")) {
+    for (const Fingerprint& fingerprint : batch.fingerprints()) seen_.erase(fingerprint);
+  }
   batch.clear();
 }
 
@@ -129,6 +132,11 @@ void Loop::take_partitions() {
 // The log has what is to be read next. Reading begins at the anchor, unless retention took it.
 void Loop::check_range(OwnedPartition& partition, const LogRange& range) {
   const std::string where = to_string(partition.name, partition.folded);
+  if (DAYBOOK_DEFECT("reading begins where retention left it") && partition.folded < range.begin) {
+    partition.folded = range.begin;
+    partition.expected.reset();
+    return;
+  }
   if (partition.folded < range.begin) {
     throw PauseError(where + " is to be read next, but the log begins at " + std::to_string(range.begin) +
                      ": retention removed what was not read yet. Restore the topic, or go on behind the gap with"
@@ -139,7 +147,8 @@ void Loop::check_range(OwnedPartition& partition, const LogRange& range) {
     // For a moment after a change of leader this is no news.
     if (!log_short_since_) log_short_since_ = clock_.now();
     const std::string what = where + " is to be read next, but the log ends at " + std::to_string(range.end);
-    if (clock_.now() - *log_short_since_ < limits_.short_log_patience) throw RetryError(what);
+    if (clock_.now() - *log_short_since_ < limits_.short_log_patience && !DAYBOOK_DEFECT("a short log pauses at once"))
+      throw RetryError(what);
     throw PauseError(what + ": topic " + partition.name.topic +
                      " was deleted and made again, or truncated. Restore it, or accept the log as it is now with"
                      " `daybook positions move " +
@@ -152,7 +161,7 @@ void Loop::check_range(OwnedPartition& partition, const LogRange& range) {
 void Loop::pause(const std::string& why) {
   restart_from_store("", 0ms);
   paused_ = why;
-  pause_is_ours_ = true;
+  pause_is_ours_ = !DAYBOOK_DEFECT("a pause is not stored");
   spdlog::error("{}: paused: {}", view_.name, why);
 }
 
@@ -165,7 +174,7 @@ void Loop::on_paused(const std::string& why) {
 // Brings the set to the view's last commit. A new session may have reached a database that fell back to an older
 // state (a standby that lagged): then the head isn't the one we know, and everything is read again.
 void Loop::load_or_tail(bool new_session) {
-  if (!loaded_ || (new_session && store_.head() != known_)) {
+  if (!loaded_ || (new_session && store_.head() != known_ && !DAYBOOK_DEFECT("no reload when the nonce differs"))) {
     // A set that was read in part must not be taken for this one, even if the next session is at known_ again.
     loaded_ = false;
     seen_.clear();

@@ -1,5 +1,5 @@
 // The worker's Store in memory: what sql/templates/commit_summary.sql does, written out plainly. Several loops may
-// share one (each call is atomic).
+// share one (each call is atomic). The steps of a commit are virtual: the simulation replaces some by defective ones.
 #pragma once
 
 #include <climits>
@@ -107,28 +107,17 @@ class MemoryStore : public Store {
   CommitOutcome commit(const Batch& batch, const OwnedPositions& owned, std::int64_t known_seq) override {
     const std::lock_guard lock(mutex_);
     if (paused_) return *paused_;
-    for (const auto& [partition, range] : batch.ranges()) {
-      const OwnedPosition& stored = positions_.at(partition);
-      if (stored.epoch != owned.at(partition).epoch || stored.next != range.from) return Fenced{};
-    }
+    if (!owns(batch, owned)) return Fenced{};
     const std::vector<Fingerprint> others = since(known_seq);
-    std::set<std::pair<std::uint64_t, std::uint32_t>> unseen;
-    for (const Fingerprint& f : others) unseen.insert({f.identity_high, f.identity_low});
-    CommittedElsewhere elsewhere;
-    for (const Fingerprint& f : batch.fingerprints()) {
-      if (unseen.count({f.identity_high, f.identity_low}) > 0) elsewhere.identities.push_back(f);
-    }
+    CommittedElsewhere elsewhere{hits(batch, others)};
     if (!elsewhere.identities.empty()) return elsewhere;
     Table next = table_;
-    if (!apply(batch.row_changes(), next)) return Refused{"22003", "integer out of range"};
+    if (!apply(batch.row_changes(), next)) return refuse(batch);
     table_.swap(next);
-    for (const auto& [partition, range] : batch.ranges()) {
-      positions_.at(partition).next = range.to;
-      if (range.anchor) positions_.at(partition).anchor = range.anchor;
-    }
+    move_positions(batch);
     ++head_.seq;
-    head_.nonce = std::to_string(head_.seq);
-    if (batch.events() > 0) chunks_[head_.seq] = batch.fingerprints();
+    head_.nonce = next_nonce();
+    keep_fingerprints(batch);
     for (const DeadLetter& letter : batch.dead_letters()) dead_letters.push_back(letter);
     return Applied{head_, others};
   }
@@ -147,10 +136,39 @@ class MemoryStore : public Store {
   std::vector<DeadLetter> dead_letters;
   int loads = 0;  // how often all fingerprints were read
 
- private:
+ protected:
   using Table = std::map<std::string, std::vector<std::int64_t>, std::less<>>;
 
-  std::vector<Fingerprint> since(std::int64_t seq) const {
+  // The steps of a commit, in their order, under the lock.
+  virtual bool owns(const Batch& batch, const OwnedPositions& owned) const {
+    for (const auto& [partition, range] : batch.ranges()) {
+      const OwnedPosition& stored = positions_.at(partition);
+      if (stored.epoch != owned.at(partition).epoch || stored.next != range.from) return false;
+    }
+    return true;
+  }
+  virtual std::vector<Fingerprint> hits(const Batch& batch, const std::vector<Fingerprint>& others) const {
+    std::set<std::pair<std::uint64_t, std::uint32_t>> unseen;
+    for (const Fingerprint& f : others) unseen.insert({f.identity_high, f.identity_low});
+    std::vector<Fingerprint> found;
+    for (const Fingerprint& f : batch.fingerprints()) {
+      if (unseen.count({f.identity_high, f.identity_low}) > 0) found.push_back(f);
+    }
+    return found;
+  }
+  virtual CommitOutcome refuse(const Batch&) { return Refused{"22003", "integer out of range"}; }
+  virtual void move_positions(const Batch& batch) {
+    for (const auto& [partition, range] : batch.ranges()) {
+      positions_.at(partition).next = range.to;
+      if (range.anchor) positions_.at(partition).anchor = range.anchor;
+    }
+  }
+  virtual std::string next_nonce() { return std::to_string(head_.seq); }
+  virtual void keep_fingerprints(const Batch& batch) {
+    if (batch.events() > 0) chunks_[head_.seq] = batch.fingerprints();
+  }
+
+  virtual std::vector<Fingerprint> since(std::int64_t seq) const {
     std::vector<Fingerprint> found;
     for (auto chunk = chunks_.upper_bound(seq); chunk != chunks_.end(); ++chunk) {
       found.insert(found.end(), chunk->second.begin(), chunk->second.end());
@@ -159,7 +177,7 @@ class MemoryStore : public Store {
   }
 
   // Key by key, change by change: a change of a balance at a date is one of every later row of the key.
-  bool apply(const RowChanges& changes, Table& table) const {
+  virtual bool apply(const RowChanges& changes, Table& table) const {
     const auto without_date = [](std::string_view key) { return key.substr(0, key.size() - date_key_size); };
     for (std::size_t row = 0; row < changes.keys.size(); ++row) {
       const std::string key(changes.keys[row]);

@@ -77,8 +77,8 @@ class Batch {
   // Returns how many were taken out.
   std::size_t drop(const std::vector<Fingerprint>& identities);
 
-  // Moves the first `count` events out of `whole` into this batch, which must be empty, with what lies before the
-  // first event that stays: each is then a batch of its own, and this one has to be committed first.
+  // Moves the first `count` events out of `whole` into this batch, which must be empty, with what lies before them in
+  // their partitions: each is then a batch of its own, and this one has to be committed first.
   void take_front(Batch& whole, std::size_t count);
 
   // Takes all events out, in favour of a dead letter; the ranges stay.
