@@ -92,6 +92,7 @@ void Loop::poll() {
   if (polled.revoked) on_revoked();
   if (polled.assigned) {
     assigned_ = *polled.assigned;
+    joined_ = true;
     synchronized_ = false;
     retry_at_ = clock_.now();
   }
@@ -304,6 +305,7 @@ void Loop::start_commit() {
     const auto range = flying_->ranges().find(partition.name);
     if (range != flying_->ranges().end()) owned[partition.name] = {range->second.from, partition.epoch};
   }
+  commit_started_at_ = clock_.now();
   committer_.start(*flying_, std::move(owned), known_.seq);
 }
 

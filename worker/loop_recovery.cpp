@@ -21,6 +21,7 @@ void Loop::on_revoked() {
     // Still under way: whatever comes of it, the next owner's take() waits for it; ours will be settled later.
   }
   assigned_.clear();
+  joined_ = false;
   restart_from_store("", 0ms);
 }
 
@@ -39,6 +40,7 @@ void Loop::restart_from_store(const std::string& why, std::chrono::milliseconds 
   for (const auto& suspect : suspects_) forget(*suspect);
   suspects_.clear();
   forget(*open_);
+  kept_since_.rewind(seen_.next_number());
   stored_.clear();
   mirror_due_ = false;
   flying_tally_ = open_tally_ = {};
@@ -111,7 +113,7 @@ void Loop::take_partitions() {
     OwnedPartition partition;
     partition.name = name;
     partition.epoch = owned.epoch;
-    partition.open_from = partition.folded = owned.next;
+    partition.stored = partition.open_from = partition.folded = owned.next;
     partition.expected = owned.anchor;
     partition.heard_at = clock_.now();
     next[name] = first_to_read(partition, ranges.at(name));
@@ -170,6 +172,7 @@ void Loop::on_paused(const std::string& why) {
 void Loop::load_or_tail(bool new_session) {
   if (!loaded_ || (new_session && store_.head() != known_)) {
     seen_.clear();
+    kept_since_.clear();
     const Time begin = clock_.now();
     known_ = store_.load([this](std::span<const Fingerprint> chunk) {
       for (const Fingerprint& fingerprint : chunk) seen_.insert(fingerprint);

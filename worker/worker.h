@@ -8,6 +8,7 @@
 #include "core/definition.h"
 #include "kafka/client.h"
 #include "worker/limits.h"
+#include "worker/status_board.h"
 
 namespace daybook {
 
@@ -20,6 +21,7 @@ struct WorkerSettings {
   bool once = false;
   int patience_seconds = 30;
   Limits limits;
+  StatusBoard* board = nullptr;  // where the views, in their order, tell how they are; none: nobody looks
 };
 
 // The consumer group of a view's workers.

@@ -41,6 +41,9 @@ class SeenSet {
   void clear();
   std::uint64_t size() const { return live_; }
   std::uint64_t memory_bytes() const;
+  // Fingerprints are numbered in order of insertion: those that are kept lie in [oldest_number(), next_number()).
+  std::uint64_t oldest_number() const { return oldest_; }
+  std::uint64_t next_number() const { return next_; }
 
  private:
   // Fingerprints in order of insertion, at sequence numbers [oldest_, next_), number n in ring slot n % ring_size.

@@ -11,16 +11,21 @@ namespace {
 
 constexpr std::size_t messages_per_poll = 2048;
 constexpr std::chrono::milliseconds ask_timeout{5'000};
+// While no broker is known to be reachable.
+constexpr std::chrono::milliseconds look_interval{1'000};
+constexpr int look_timeout_ms = 100;
 
 kafka::Client make_consumer(const KafkaSource::Settings& settings, void* opaque,
                             void (*rebalance)(rd_kafka_t*, rd_kafka_resp_err_t, rd_kafka_topic_partition_list_t*,
-                                              void*)) {
+                                              void*),
+                            void (*error)(rd_kafka_t*, int, const char*, void*)) {
   kafka::ClientSettings client;
   client.role = kafka::Role::consumer;
   client.brokers = settings.brokers;
   client.users = settings.properties;
   client.opaque = opaque;
   client.rebalance = rebalance;
+  client.error = error;
   client.ours = {
       {"group.id", settings.group},
       {"enable.auto.commit", "false"},  // positions live in PostgreSQL
@@ -50,7 +55,9 @@ kafka::Client make_consumer(const KafkaSource::Settings& settings, void* opaque,
 }  // namespace
 
 KafkaSource::KafkaSource(const Settings& settings)
-    : topics_(settings.topics), client_(make_consumer(settings, this, on_rebalance)), messages_(messages_per_poll) {
+    : topics_(settings.topics),
+      client_(make_consumer(settings, this, on_rebalance, on_error)),
+      messages_(messages_per_poll) {
   rd_kafka_poll_set_consumer(client_.get());
   queue_.reset(rd_kafka_queue_get_consumer(client_.get()));
   records_.reserve(messages_per_poll);
@@ -61,7 +68,7 @@ KafkaSource::KafkaSource(const Settings& settings)
     throw StopError(std::string("kafka: can't subscribe: ") + rd_kafka_err2str(error));
 }
 
-void KafkaSource::check(const Settings& settings) { make_consumer(settings, nullptr, nullptr); }
+void KafkaSource::check(const Settings& settings) { make_consumer(settings, nullptr, nullptr, nullptr); }
 
 KafkaSource::~KafkaSource() { close(); }
 
@@ -84,6 +91,30 @@ void KafkaSource::on_rebalance(rd_kafka_t* client, rd_kafka_resp_err_t error, rd
   self->revoked_ = true;
   self->assigned_.reset();
   if (self->closing_) rd_kafka_assign(client, nullptr);
+}
+
+// Runs inside poll(). librdkafka says it once when the last broker that it knows is gone, and nothing when one is back.
+void KafkaSource::on_error(rd_kafka_t*, int code, const char* text, void* opaque) {
+  spdlog::warn("kafka: {}", text);
+  switch (code) {
+    case RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN:
+    case RD_KAFKA_RESP_ERR__AUTHENTICATION:
+    case RD_KAFKA_RESP_ERR__SSL:
+      static_cast<KafkaSource*>(opaque)->trouble_ = std::string("broker: ") + text;
+      break;
+    default:
+      break;  // a single broker: the others, or the same one again, may do
+  }
+}
+
+void KafkaSource::look_for_brokers() {
+  const auto now = std::chrono::steady_clock::now();
+  if (now - looked_for_brokers_at_ < look_interval) return;
+  looked_for_brokers_at_ = now;
+  const rd_kafka_metadata_t* metadata = nullptr;
+  if (rd_kafka_metadata(client_.get(), 0, nullptr, &metadata, look_timeout_ms) != RD_KAFKA_RESP_ERR_NO_ERROR) return;
+  rd_kafka_metadata_destroy(metadata);
+  trouble_.clear();
 }
 
 void KafkaSource::release_messages() {
@@ -115,6 +146,7 @@ Polled KafkaSource::poll(std::chrono::milliseconds timeout) {
   }
   for (std::size_t i = 0; i < message_count_; ++i) take_message(messages_[i]);
   keep_fetching();
+  if (!trouble_.empty()) look_for_brokers();
   polled.records = records_;
   polled.ends = ends_;
   return polled;

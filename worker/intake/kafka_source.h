@@ -38,11 +38,14 @@ class KafkaSource : public Source, private HeaderReader {
   std::string cluster_id() override;
   LogRange range(const TopicPartition& partition) override;
   std::int64_t known_end(const TopicPartition& partition) override;
+  std::string trouble() override { return trouble_; }
   void mirror(const Positions& positions) override;
   void wake() override;
 
  private:
   static void on_rebalance(rd_kafka_t*, rd_kafka_resp_err_t, rd_kafka_topic_partition_list_t*, void* opaque);
+  static void on_error(rd_kafka_t*, int code, const char* text, void* opaque);
+  void look_for_brokers();
   void read(const void* native, std::vector<Header>& out) const override;
   void release_messages();
   void take_message(rd_kafka_message_t* message);
@@ -63,6 +66,8 @@ class KafkaSource : public Source, private HeaderReader {
   bool revoked_ = false;
   std::optional<std::vector<TopicPartition>> assigned_;
   bool closing_ = false;
+  std::string trouble_;  // no broker can be reached, and why
+  std::chrono::steady_clock::time_point looked_for_brokers_at_{};
 };
 
 }  // namespace daybook

@@ -1,0 +1,160 @@
+// What a loop tells about itself while things happen to it.
+#include <doctest/doctest.h>
+
+#include "core/definition_reader.h"
+#include "tests/support/memory_store.h"
+#include "tests/support/random_log.h"
+#include "tests/support/run_loop.h"
+#include "worker/kept_since.h"
+
+using namespace daybook;
+using namespace daybook::test;
+using namespace std::chrono_literals;
+using State = ViewStatus::State;
+
+namespace {
+
+ViewDefinition summary() {
+  return load_definitions({DAYBOOK_SOURCE_DIR "/schemas/bloodbank/views/dashboard_daily_summary.json"}).front();
+}
+
+// A store that can go away.
+class AbsentStore : public MemoryStore {
+ public:
+  using MemoryStore::MemoryStore;
+  bool connect() override {
+    if (absent) throw RetryError("database: connection refused");
+    return std::exchange(was_absent, false);
+  }
+  bool is_connected() override { return !absent; }
+  Head head() override {
+    if (absent) was_absent = true;
+    if (absent) throw RetryError("database: the connection is gone");
+    return MemoryStore::head();
+  }
+  bool absent = false;
+  bool was_absent = false;
+};
+
+class TroubledSource : public FakeSource {
+ public:
+  using FakeSource::FakeSource;
+  std::string trouble() override { return why; }
+  std::string why;
+};
+
+struct Fixture {
+  ViewDefinition view = summary();
+  Log log = random_log(1, 3, 500);
+  AbsentStore store{view};
+  TestClock clock;
+  TroubledSource source{log, view.topics(), 1, 50};
+  Limits limits = RunOptions{}.limits;
+  Loop loop{view, test_key, source, store, clock, limits};
+
+  ViewStatus step_until(State state) {
+    const auto deadline = clock.now() + 10s;
+    for (;;) {
+      loop.step();
+      ViewStatus status = loop.status();
+      if (status.state == state || clock.now() > deadline) return status;
+    }
+  }
+  void step_until_caught_up() {
+    const auto deadline = clock.now() + 10s;
+    while (!loop.caught_up() && clock.now() < deadline) loop.step();
+    REQUIRE(loop.caught_up());
+  }
+};
+
+}  // namespace
+
+TEST_CASE_FIXTURE(Fixture, "a run's figures add up") {
+  CHECK(loop.status().state == State::waiting);
+  step_until_caught_up();
+  const ViewStatus status = loop.status();
+  CHECK(status.state == State::reading);
+  CHECK(status.reason.empty());
+  REQUIRE(status.partitions.size() == 3);
+  for (const PartitionStatus& partition : status.partitions) {
+    CHECK(partition.next_offset == store.positions().at(partition.name));
+    CHECK(partition.log_end == partition.next_offset);
+  }
+  const auto total = [](const Histogram& histogram) {
+    std::uint64_t count = 0;
+    for (const std::uint64_t one : histogram.counts()) count += one;
+    return count;
+  };
+  CHECK(status.counters.commits > 0);
+  CHECK(total(status.commits.seconds) == status.counters.commits);
+  CHECK(total(status.commits.rows) == status.counters.commits);
+  CHECK(status.commits.events.sum() == static_cast<double>(status.counters.applied_events));
+  CHECK(status.committed_at.has_value());
+  CHECK(status.database_connected);
+  CHECK(status.fingerprints == status.counters.applied_events);
+  CHECK(status.window_events == view.deduplication_window_events);
+  CHECK(status.window_age.has_value());
+}
+
+TEST_CASE_FIXTURE(Fixture, "a pause is told with its reason, and its end") {
+  step_until_caught_up();
+  store.pause("maintenance");
+  source.rebalance();
+  const ViewStatus paused = step_until(State::paused);
+  CHECK(paused.state == State::paused);
+  CHECK(paused.reason == "maintenance");
+  store.resume();
+  CHECK(step_until(State::reading).state == State::reading);
+}
+
+TEST_CASE_FIXTURE(Fixture, "an absent database is told with its reason, and its return") {
+  step_until_caught_up();
+  store.absent = true;
+  const ViewStatus away = step_until(State::waiting);
+  CHECK(away.state == State::waiting);
+  CHECK(away.reason.find("database: ") == 0);
+  CHECK_FALSE(away.database_connected);
+  store.absent = false;
+  CHECK(step_until(State::reading).database_connected);
+}
+
+TEST_CASE_FIXTURE(Fixture, "absent brokers are told as soon as the source knows") {
+  step_until_caught_up();
+  source.why = "broker: 1/1 brokers are down";
+  CHECK(loop.status().state == State::waiting);
+  CHECK(loop.status().reason == source.why);
+  source.why = "";
+  CHECK(loop.status().state == State::reading);
+}
+
+TEST_CASE("how long fingerprints have been kept is never overstated, at any age") {
+  KeptSince kept;
+  const KeptSince::Time start{};
+  // Ten a second for three days; the oldest kept one came a day ago.
+  constexpr int day = 86'400;
+  for (int second = 0; second <= 3 * day; ++second)
+    kept.note(static_cast<std::uint64_t>(second) * 10, start + second * 1s);
+  const auto age = kept.age(static_cast<std::uint64_t>(2 * day) * 10, start + 3 * day * 1s);
+  REQUIRE(age.has_value());
+  CHECK(age->count() <= day);
+  CHECK(age->count() >= 0.98 * day);
+  CHECK_FALSE(kept.age(static_cast<std::uint64_t>(4 * day) * 10, start + 3 * day * 1s).has_value());
+}
+
+TEST_CASE("numbers that are taken back and given again are as old as when they came again") {
+  KeptSince kept;
+  const KeptSince::Time start{};
+  kept.note(100, start);
+  kept.note(200, start + 10s);
+  kept.rewind(150);
+  kept.note(200, start + 60s);
+  CHECK(kept.age(150, start + 61s)->count() == 1);
+  CHECK(kept.age(99, start + 61s)->count() == 61);
+}
+
+TEST_CASE("a value is counted at the first bound that is not below it") {
+  Histogram histogram({1, 10});
+  for (const double value : {0.5, 1.0, 1.5, 10.0, 11.0}) histogram.observe(value);
+  CHECK(histogram.counts() == std::vector<std::uint64_t>{2, 2, 1});
+  CHECK(histogram.sum() == 24);
+}

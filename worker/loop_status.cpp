@@ -1,0 +1,58 @@
+// What the loop tells about itself.
+#include "worker/loop.h"
+
+namespace daybook {
+
+const char* to_string(ViewStatus::State state) {
+  switch (state) {
+    case ViewStatus::State::starting:
+      return "starting";
+    case ViewStatus::State::waiting:
+      return "waiting";
+    case ViewStatus::State::standby:
+      return "standby";
+    case ViewStatus::State::reading:
+      return "reading";
+    case ViewStatus::State::paused:
+      return "paused";
+  }
+  return "";
+}
+
+std::pair<ViewStatus::State, std::string> Loop::state() const {
+  using State = ViewStatus::State;
+  if (paused_) return {State::paused, *paused_};
+  if (committer_.busy() && clock_.now() - commit_started_at_ > limits_.stall_max) {
+    return {State::waiting, "a commit has taken more than " + std::to_string(limits_.stall_max.count()) +
+                                " ms: the database is slow or does not answer"};
+  }
+  if (!synchronized_) return {State::waiting, last_trouble_.empty() ? "takes its partitions" : last_trouble_};
+  if (const std::string trouble = source_.trouble(); !trouble.empty()) return {State::waiting, trouble};
+  if (!joined_) return {State::waiting, "the consumer group has not assigned partitions yet"};
+  return {partitions_.empty() ? State::standby : State::reading, ""};
+}
+
+ViewStatus Loop::status() {
+  ViewStatus status;
+  status.view = view_.name;
+  std::tie(status.state, status.reason) = state();
+  status.stepped_at = clock_.now();
+  status.committed_at = committed_at_;
+  for (const OwnedPartition& partition : partitions_) {
+    PartitionStatus one{partition.name, partition.stored, std::nullopt};
+    if (const std::int64_t end = source_.known_end(partition.name); end >= 0) one.log_end = end;
+    status.partitions.push_back(std::move(one));
+  }
+  status.counters = counters_;
+  status.commits = commit_sizes_;
+  if (!committer_.busy()) database_connected_ = store_.is_connected();  // else the store is the committer's
+  status.database_connected = database_connected_;
+  status.fingerprints = seen_.size();
+  status.fingerprint_bytes = seen_.memory_bytes();
+  status.window_events = view_.deduplication_window_events;
+  kept_since_.note(seen_.next_number(), status.stepped_at);
+  if (seen_.size() > 0) status.window_age = kept_since_.age(seen_.oldest_number(), status.stepped_at);
+  return status;
+}
+
+}  // namespace daybook
