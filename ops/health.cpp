@@ -21,7 +21,7 @@ std::string in_seconds(std::chrono::steady_clock::duration age) {
 
 // Why a view does not read; empty when it does.
 std::string why_not_ready(const Worker& worker, const ViewStatus& view) {
-  if (!view.is_ready()) return view.reason;
+  if (!view.is_ready()) return view.reason.empty() ? to_string(view.state) : view.reason;
   const auto age = worker.now - view.stepped_at;
   if (age <= ready_within) return "";
   return "the loop has made no step for " + in_seconds(age) + ": a call to the broker or the database does not return";
