@@ -21,12 +21,12 @@ inline constexpr int log_cut = 5;      // verify: the log no longer starts where
 
 struct BrokerOptions {
   std::string brokers;                  // host:port,host:port
-  std::vector<std::string> properties;  // NAME=VALUE, handed to librdkafka as they are
+  std::vector<std::string> properties;  // NAME=VALUE, handed to librdkafka as they are; those of --kafka-file too
 };
 void add_broker_options(CLI::App& command, BrokerOptions& options);
 
 struct DatabaseOptions {
-  std::string uri;  // postgresql://… or key=value; empty: PGHOST and the other PG* variables
+  std::string uri;  // postgresql://… or key=value, also from --database-file; empty: PGHOST and the other PG* variables
 };
 void add_database_options(CLI::App& command, DatabaseOptions& options);
 

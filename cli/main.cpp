@@ -55,6 +55,43 @@ std::vector<std::string> with_environment(const CLI::App& app, std::vector<std::
   return words;
 }
 
+void add_mistakes(CLI::App& app, std::vector<std::string>& mistakes) {
+  const auto add = [&mistakes](const CLI::ParseError& error) {
+    if (error.get_exit_code() == 0) return;  // --help and --version are no mistakes
+    if (std::find(mistakes.begin(), mistakes.end(), error.what()) == mistakes.end())
+      mistakes.emplace_back(error.what());
+  };
+  for (CLI::Option* option : app.get_options(nullptr)) {
+    if (option->count() == 0) {
+      if (option->get_required()) add(CLI::RequiredError(option->get_name()));
+      continue;
+    }
+    if (option->get_callback_run()) continue;
+    try {
+      option->run_callback();  // checks and converts the words given for it
+    } catch (const CLI::ParseError& error) {
+      add(error);
+    }
+  }
+  if (const std::vector<std::string> words = app.remaining(); !words.empty())
+    add(CLI::ExtrasError(app.get_name(), words));
+  for (CLI::App* command : app.get_subcommands()) add_mistakes(*command, mistakes);
+}
+
+// CLI11 stops at the first wrong option, but has sorted all words by option before it looks at their values: so what
+// is wrong with the others can still be asked.
+int fail(CLI::App& app, const CLI::ParseError& first) {
+  if (first.get_exit_code() == 0) {  // --help, --version
+    app.exit(first);
+    return daybook::exit_code::ok;
+  }
+  std::vector<std::string> mistakes{first.what()};
+  add_mistakes(app, mistakes);
+  for (const std::string& mistake : mistakes) std::fprintf(stderr, "daybook: %s\n", mistake.c_str());
+  std::fprintf(stderr, "Run with --help for more information.\n");
+  return daybook::exit_code::usage;
+}
+
 int fail(const std::string& message, int code) {
   std::fprintf(stderr, "daybook: %s\n", message.c_str());
   return code;
@@ -89,7 +126,7 @@ int main(int argc, char** argv) {
     std::reverse(words.begin(), words.end());  // as CLI11 wants them
     app.parse(std::move(words));
   } catch (const CLI::ParseError& error) {
-    return app.exit(error) == 0 ? daybook::exit_code::ok : daybook::exit_code::usage;
+    return fail(app, error);
   } catch (const daybook::RetryError& error) {
     return fail(error.what(), daybook::exit_code::unreachable);
   } catch (const daybook::UsageError& error) {

@@ -16,6 +16,13 @@ void add_migrate_command(CLI::App& app, int& code) {
     const std::vector<std::string> applied = sql::migrate(*connection);
     for (const std::string& name : applied) std::printf("applied %s\n", name.c_str());
     if (applied.empty()) std::printf("up to date\n");
+    const std::vector<std::string> refused = sql::ensure_roles(*connection);
+    if (!refused.empty()) {
+      std::printf(
+          "not allowed to this user: let an administrator run the following, then run `daybook migrate` again"
+          " (docs/security.md)\n");
+      for (const std::string& statement : refused) std::printf("  %s;\n", statement.c_str());
+    }
     code = exit_code::ok;
   });
 }

@@ -9,6 +9,7 @@
 #include "core/definition_reader.h"
 #include "sql/apply.h"
 #include "sql/positions.h"
+#include "sql/render.h"
 
 namespace daybook {
 namespace {
@@ -43,7 +44,7 @@ nlohmann::ordered_json as_json(const std::string& file, const DefinitionOrMistak
 }
 
 int check(const CheckOptions& options) {
-  const std::vector<DefinitionOrMistakes> all = read_definition_files(options.files);
+  const std::vector<DefinitionOrMistakes> all = read_definition_files(options.files, sql::beyond_parameters);
   int code = exit_code::ok;
   nlohmann::ordered_json report = nlohmann::ordered_json::array();
   for (std::size_t i = 0; i < all.size(); ++i) {
@@ -80,7 +81,7 @@ void add_check(CLI::App& views, int& code) {
 }
 
 void apply_files(const std::string& database, const std::vector<std::string>& files) {
-  const std::vector<ViewDefinition> views = load_definitions(files);  // all of them before anything is changed
+  const std::vector<ViewDefinition> views = load_definitions(files, sql::beyond_parameters);  // all before a change
   const postgres::Connection connection = postgres::connect(database, "daybook-views");
   for (const ViewDefinition& view : views) {
     const bool created = sql::apply_view(*connection, view) == sql::Applied::created;

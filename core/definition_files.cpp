@@ -42,7 +42,8 @@ DefinitionOrMistakes read_definition_file(const std::string& path) {
   return read_definition(text);
 }
 
-std::vector<DefinitionOrMistakes> read_definition_files(const std::vector<std::string>& paths) {
+std::vector<DefinitionOrMistakes> read_definition_files(const std::vector<std::string>& paths,
+                                                        const DefinitionCheck& check) {
   std::vector<DefinitionOrMistakes> all;
   std::vector<std::pair<std::string, std::string>> defined;  // view, file
   for (const std::string& path : paths) {
@@ -55,13 +56,18 @@ std::vector<DefinitionOrMistakes> read_definition_files(const std::vector<std::s
                                              "a name that no other of these files has"}};
       break;
     }
-    if (std::holds_alternative<ViewDefinition>(read)) defined.emplace_back(name, path);
+    if (!std::holds_alternative<ViewDefinition>(read)) continue;
+    defined.emplace_back(name, path);
+    if (!check) continue;
+    if (std::optional<DefinitionMistake> mistake = check(std::get<ViewDefinition>(read))) {
+      read = std::vector<DefinitionMistake>{std::move(*mistake)};
+    }
   }
   return all;
 }
 
-std::vector<ViewDefinition> load_definitions(const std::vector<std::string>& paths) {
-  std::vector<DefinitionOrMistakes> all = read_definition_files(paths);
+std::vector<ViewDefinition> load_definitions(const std::vector<std::string>& paths, const DefinitionCheck& check) {
+  std::vector<DefinitionOrMistakes> all = read_definition_files(paths, check);
   std::vector<ViewDefinition> views;
   std::string message;
   for (std::size_t i = 0; i < all.size(); ++i) {

@@ -1,6 +1,8 @@
 // Reads view definitions from JSON and names every mistake at once.
 #pragma once
 
+#include <functional>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <variant>
@@ -31,12 +33,16 @@ DefinitionOrMistakes read_definition(std::string_view text);
 // Reads the file at `path`; a file that can't be read is a mistake at "".
 DefinitionOrMistakes read_definition_file(const std::string& path);
 
+// A demand on a definition that is right in itself: what the place that will keep the view can't do.
+using DefinitionCheck = std::function<std::optional<DefinitionMistake>(const ViewDefinition&)>;
+
 // Reads all the files, each to its own answer in the same order. A second file that defines the same view has
 // a mistake, too.
-std::vector<DefinitionOrMistakes> read_definition_files(const std::vector<std::string>& paths);
+std::vector<DefinitionOrMistakes> read_definition_files(const std::vector<std::string>& paths,
+                                                        const DefinitionCheck& check = {});
 
 // Reads all the files, or throws UsageError whose text lists every mistake of every file, one a line:
 // "FILE: POINTER: found X, expected Y". Two files that define one view are a mistake too.
-std::vector<ViewDefinition> load_definitions(const std::vector<std::string>& paths);
+std::vector<ViewDefinition> load_definitions(const std::vector<std::string>& paths, const DefinitionCheck& check = {});
 
 }  // namespace daybook

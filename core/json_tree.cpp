@@ -113,9 +113,12 @@ class TreeBuilder {
       expected = what.substr(at + 11);
       what.erase(at);
     }
-    if (what.size() > 200) what = what.substr(0, 200) + "...";
-    for (char& c : what) {
-      if (const auto byte = static_cast<unsigned char>(c); byte < 0x20 || byte > 0x7e) c = '?';
+    // Both may quote what was read: of any length, and any bytes.
+    for (std::string* words : {&what, &expected}) {
+      if (words->size() > 200) *words = words->substr(0, 200) + "...";
+      for (char& c : *words) {
+        if (const auto byte = static_cast<unsigned char>(c); byte < 0x20 || byte > 0x7e) c = '?';
+      }
     }
     return JsonProblem{place + what, expected};
   }
@@ -164,6 +167,8 @@ std::variant<JsonTree, JsonProblem> parse_json_tree(std::string_view text, std::
   TreeBuilder builder(text, max_depth);
   nlohmann::json::sax_parse(text.begin(), text.end(), &builder);
   if (builder.problem) return *std::move(builder.problem);
+  // nlohmann_json takes a zero byte for the end of the text and does not look at what follows.
+  if (text.find('\0') != std::string_view::npos) return JsonProblem{"a zero byte", "JSON text, which has none"};
   return std::move(builder.tree);
 }
 

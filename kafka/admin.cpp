@@ -75,7 +75,9 @@ std::vector<std::string> create_missing_topics(rd_kafka_t* client, const std::ve
     const rd_kafka_resp_err_t refused = rd_kafka_topic_result_error(results[i]);
     if (refused == RD_KAFKA_RESP_ERR_NO_ERROR) {
       created.push_back(name);
-    } else if (refused != RD_KAFKA_RESP_ERR_TOPIC_ALREADY_EXISTS) {
+    } else if (refused == RD_KAFKA_RESP_ERR_TOPIC_ALREADY_EXISTS) {
+      wait_until_shown(client, name, 1, deadline);  // another process may have made it a moment ago
+    } else {
       const char* text = rd_kafka_topic_result_error_string(results[i]);
       throw StopError("broker refuses to create topic " + name + ": " +
                       (text != nullptr ? text : rd_kafka_err2str(refused)));

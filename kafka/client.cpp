@@ -2,6 +2,9 @@
 
 #include <spdlog/spdlog.h>
 
+#include <algorithm>
+#include <cstring>
+
 #include "core/error.h"
 
 namespace daybook::kafka {
@@ -19,6 +22,12 @@ void log_line(const rd_kafka_t*, int level, const char* facility, const char* te
   }
 }
 
+// For clients with an error callback: it gets the same text as the facility FAIL, and tells it once.
+void log_line_but_connections(const rd_kafka_t* client, int level, const char* facility, const char* text) {
+  const bool told = std::strcmp(facility, "FAIL") == 0 || std::strcmp(facility, "ERROR") == 0;
+  log_line(client, told ? 7 : level, facility, text);
+}
+
 std::string set_property(rd_kafka_conf_t* conf, const std::string& name, const std::string& value,
                          rd_kafka_conf_res_t* result) {
   char error[512] = {0};
@@ -31,16 +40,43 @@ std::string set_property(rd_kafka_conf_t* conf, const std::string& name, const s
 Properties parse_properties(const std::vector<std::string>& words) {
   Properties properties;
   std::string mistakes;
-  for (const std::string& word : words) {
-    const std::size_t equals = word.find('=');
+  for (std::size_t i = 0; i < words.size(); ++i) {
+    const std::size_t equals = words[i].find('=');
     if (equals == std::string::npos || equals == 0) {
-      mistakes += (mistakes.empty() ? "" : "; ") + ("--kafka " + word + ": expected NAME=VALUE");
+      mistakes += (mistakes.empty() ? "" : ", ") + std::to_string(i + 1);
     } else {
-      properties[word.substr(0, equals)] = word.substr(equals + 1);
+      properties[words[i].substr(0, equals)] = words[i].substr(equals + 1);
     }
   }
-  if (!mistakes.empty()) throw UsageError(mistakes);
+  if (!mistakes.empty()) {
+    throw UsageError("--kafka: value number " + mistakes +
+                     " is not NAME=VALUE (spaces separate the values of DAYBOOK_KAFKA; a value with spaces goes into a"
+                     " file: --kafka-file NAME=FILE)");
+  }
   return properties;
+}
+
+void Trouble::note(int code, const char* reason) {
+  if (code == RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN) return;  // the reason of each came before
+  reason_ = reason;
+  // "... (after 3ms in state CONNECT, 12 identical error(s) suppressed)": what changes is of no use here.
+  reason_.resize(std::min(reason_.find(" (after "), reason_.size()));
+  // A handshake that broke off is no more than a broken connection: the broker may be starting or ending.
+  final_ = code == RD_KAFKA_RESP_ERR__AUTHENTICATION ||
+           (code == RD_KAFKA_RESP_ERR__SSL && reason_.find("certificate verify failed") != std::string::npos);
+}
+
+std::string Trouble::advice() const {
+  if (!final_) return {};
+  if (reason_.find("certificate") != std::string::npos) {
+    return "check ssl.ca.location, and that the certificate names the host that brokers are reached by";
+  }
+  // librdkafka before 2.6.1 answers with a nonce that Kafka 4 no longer accepts (librdkafka pull request 4895).
+  const bool scram_is_too_old = rd_kafka_version() < 0x02060100 && reason_.find("SCRAM") != std::string::npos;
+  return std::string("check sasl.mechanism, sasl.username and sasl.password") +
+         (scram_is_too_old ? std::string("; librdkafka ") + rd_kafka_version_str() +
+                                 " can't do SCRAM with Kafka 4, only 2.6.1 and newer can: use that, or PLAIN over TLS"
+                           : "");
 }
 
 Client make_client(const ClientSettings& settings) {
@@ -62,7 +98,7 @@ Client make_client(const ClientSettings& settings) {
     }
     ours.erase(name);
     const std::string error = set_property(conf.get(), name, value, &result);
-    if (result != RD_KAFKA_CONF_OK) add_mistake("kafka." + name + "=" + value + ": " + error);
+    if (result != RD_KAFKA_CONF_OK) add_mistake("kafka." + name + ": " + error);  // no value: it can be a secret
   }
   if (ours.count("bootstrap.servers") == 0 && settings.users.count("bootstrap.servers") == 0) {
     add_mistake("no broker named: give --brokers HOST:PORT or DAYBOOK_BROKERS");
@@ -77,7 +113,7 @@ Client make_client(const ClientSettings& settings) {
   if (!mistakes.empty()) throw UsageError("kafka configuration: " + mistakes);
 
   rd_kafka_conf_set_opaque(conf.get(), settings.opaque);
-  rd_kafka_conf_set_log_cb(conf.get(), log_line);
+  rd_kafka_conf_set_log_cb(conf.get(), settings.error != nullptr ? log_line_but_connections : log_line);
   if (settings.rebalance != nullptr) rd_kafka_conf_set_rebalance_cb(conf.get(), settings.rebalance);
   if (settings.delivery != nullptr) rd_kafka_conf_set_dr_msg_cb(conf.get(), settings.delivery);
   if (settings.error != nullptr) rd_kafka_conf_set_error_cb(conf.get(), settings.error);
@@ -88,6 +124,29 @@ Client make_client(const ClientSettings& settings) {
   if (client == nullptr) throw StopError(std::string("kafka client: ") + error);
   conf.release();  // the client owns it now
   return Client(client);
+}
+
+void wait_for_broker(rd_kafka_t* client, const Trouble& trouble, const std::string& brokers,
+                     std::chrono::milliseconds timeout) {
+  using Clock = std::chrono::steady_clock;
+  const Clock::time_point deadline = Clock::now() + timeout;
+  for (;;) {
+    const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(deadline - Clock::now());
+    // In short turns, since only rd_kafka_poll() calls the error callback.
+    const int turn = static_cast<int>(std::clamp<std::chrono::milliseconds::rep>(left.count(), 1, 100));
+    const rd_kafka_metadata_t* metadata = nullptr;
+    const rd_kafka_resp_err_t code = rd_kafka_metadata(client, 0, nullptr, &metadata, turn);
+    if (code == RD_KAFKA_RESP_ERR_NO_ERROR) {
+      rd_kafka_metadata_destroy(metadata);
+      return;
+    }
+    rd_kafka_poll(client, 0);
+    if (trouble.is_final()) throw StopError("broker: " + trouble.reason() + " (" + trouble.advice() + ")");
+    if (Clock::now() >= deadline) {
+      throw RetryError("broker " + brokers + " not reached within " + std::to_string(timeout.count() / 1000) + " s: " +
+                       rd_kafka_err2str(code) + (trouble.reason().empty() ? "" : " (" + trouble.reason() + ")"));
+    }
+  }
 }
 
 PartitionList to_list(const Positions& positions) {

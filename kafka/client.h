@@ -34,8 +34,26 @@ using Client = std::unique_ptr<rd_kafka_t, Destroy<rd_kafka_t, rd_kafka_destroy>
 // librdkafka properties by name, passed through verbatim.
 using Properties = std::map<std::string, std::string>;
 
-// "NAME=VALUE" words as --kafka gives them. Throws UsageError naming every word that isn't.
+// "NAME=VALUE" words as --kafka gives them. Throws UsageError naming the place of every word that isn't, but not
+// the word: it can be a piece of a password.
 Properties parse_properties(const std::vector<std::string>& words);
+
+// What librdkafka reports about its connections, noted by a client's error callback.
+class Trouble {
+ public:
+  void note(int code, const char* reason);
+  // Why the last connection failed; empty: none did.
+  const std::string& reason() const { return reason_; }
+  // The broker refused our credentials, or showed a certificate that our CA did not sign or that names another host:
+  // waiting does not help.
+  bool is_final() const { return final_; }
+  // For people, who have to act on it.
+  std::string advice() const;
+
+ private:
+  std::string reason_;
+  bool final_ = false;
+};
 
 enum class Role { producer, consumer };
 
@@ -52,9 +70,14 @@ struct ClientSettings {
   void* opaque = nullptr;
   void (*rebalance)(rd_kafka_t*, rd_kafka_resp_err_t, rd_kafka_topic_partition_list_t*, void*) = nullptr;
   void (*delivery)(rd_kafka_t*, const rd_kafka_message_t*, void*) = nullptr;
-  void (*error)(rd_kafka_t*, int, const char*, void*) = nullptr;
+  void (*error)(rd_kafka_t*, int, const char*, void*) = nullptr;  // gets what would be logged about connections
 };
 Client make_client(const ClientSettings& settings);
+
+// Returns once a broker answers. Throws StopError as soon as trouble is final, RetryError with the last reason after
+// `timeout`. The client's error callback has to note in `trouble`.
+void wait_for_broker(rd_kafka_t* client, const Trouble& trouble, const std::string& brokers,
+                     std::chrono::milliseconds timeout);
 
 PartitionList to_list(const Positions& positions);
 

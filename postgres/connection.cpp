@@ -3,6 +3,7 @@
 #include <cctype>
 
 #include "core/error.h"
+#include "postgres/conninfo.h"
 
 namespace daybook::postgres {
 namespace {
@@ -56,7 +57,10 @@ Connection connect(const std::string& uri, const std::string& name) {
                                                {"keepalives_idle", "10"},
                                                {"keepalives_interval", "5"},
                                                {"keepalives_count", "3"},
-                                               {"tcp_user_timeout", "30000"}});
+                                               {"tcp_user_timeout", "30000"},
+                                               // Text goes both ways as UTF-8, whatever PGCLIENTENCODING says; quoting
+                                               // would not be safe in an encoding with '\\' as a second byte.
+                                               {"client_encoding", "UTF8"}});
   try {
     Connection connection = std::make_unique<pqxx::connection>(full);
 #if PQXX_VERSION_MAJOR < 7
@@ -68,19 +72,31 @@ Connection connect(const std::string& uri, const std::string& name) {
 #endif
     return connection;
   } catch (const std::exception& error) {
-    const std::string what = one_line(error.what());
+    const std::string what = without_secrets(one_line(error.what()), full);
     for (const char* final :
          {"password authentication failed", "no password supplied", "invalid URI", "invalid connection option",
-          "does not exist", "invalid integer value", "no pg_hba.conf entry"}) {
+          "invalid percent-encoded", "invalid port number", "missing \"", "unexpected", "unterminated quoted string",
+          "does not exist", "invalid integer value", "invalid sslmode value", "no pg_hba.conf entry",
+          "certificate verify failed", "does not match host name", "server does not support SSL"}) {
       if (what.find(final) != std::string::npos) {
         throw StopError("database: " + what + " (check --database or the PG* variables)");
       }
     }
+    // A name server that is away heals; a piece of a password taken for a host does not.
+    if (what.find("translate host name \"...\"") != std::string::npos) throw StopError("database: " + what);
     throw RetryError("database: can't connect: " + what);
   }
 }
 
-std::string sqlstate(const pqxx::sql_error& error) { return error.sqlstate(); }
+std::string sqlstate(const pqxx::sql_error& error) {
+  if (!error.sqlstate().empty()) return error.sqlstate();
+  // Version 6.4 throws these without their code. A table or a function that is not there is a syntax_error, too.
+  if (dynamic_cast<const pqxx::insufficient_privilege*>(&error) != nullptr) return "42501";
+  if (dynamic_cast<const pqxx::undefined_function*>(&error) != nullptr) return "42883";
+  if (dynamic_cast<const pqxx::undefined_table*>(&error) != nullptr) return "42P01";
+  if (dynamic_cast<const pqxx::syntax_error*>(&error) != nullptr) return "42601";
+  return "";
+}
 
 void rethrow(const std::string& doing) {
   try {
@@ -95,7 +111,8 @@ void rethrow(const std::string& doing) {
     const std::string state = sqlstate(error);
     const std::string text = doing + ": " + one_line(error.what()) + (state.empty() ? "" : " (SQLSTATE " + state + ")");
     if (heals_by_itself(state)) throw RetryError(text);
-    throw StopError(text);
+    const bool refused = state == "42501";
+    throw StopError(text + (refused ? ": this user needs one of daybook's roles (docs/security.md)" : ""));
   } catch (const std::exception& error) {
     // pqxx::in_doubt_error, usage_error after a lost connection, and the like: the session is not usable.
     throw RetryError(doing + ": " + one_line(error.what()));
@@ -111,10 +128,8 @@ pqxx::result exec_binary(pqxx::transaction_base& transaction, const std::string&
   return transaction.exec_prepared(statement, pqxx::prepare::make_dynamic_params(binary));
 #else
   pqxx::params binary;
-  for (const std::string& bytes : parameters) {
-    binary.append(std::basic_string_view<std::byte>(reinterpret_cast<const std::byte*>(bytes.data()), bytes.size()));
-  }
-  return transaction.exec_prepared(statement, binary);
+  for (const std::string& bytes : parameters) binary.append(pqxx::binary_cast(bytes));
+  return exec_prepared(transaction, statement, binary);
 #endif
 }
 

@@ -26,6 +26,20 @@ std::string sqlstate(const pqxx::sql_error& error);
 // SQLSTATE classes 08, 25 (read-only), 40, 53, 55, 57 and 58; StopError for all else. `doing` opens the message.
 [[noreturn]] void rethrow(const std::string& doing);
 
+// Version 7.10 has another call for prepared statements, and warns of the one before.
+#define DAYBOOK_PQXX_HAS_PREPPED (PQXX_VERSION_MAJOR > 7 || (PQXX_VERSION_MAJOR == 7 && PQXX_VERSION_MINOR >= 10))
+
+// Runs a prepared statement with its parameters in text format.
+template <typename... Parameters>
+pqxx::result exec_prepared(pqxx::transaction_base& transaction, const std::string& statement,
+                           const Parameters&... parameters) {
+#if DAYBOOK_PQXX_HAS_PREPPED
+  return transaction.exec(pqxx::prepped{statement}, pqxx::params{parameters...});
+#else
+  return transaction.exec_prepared(statement, parameters...);
+#endif
+}
+
 // Runs a prepared statement with all parameters in PostgreSQL's binary format (their types are those that the
 // statement was prepared with).
 pqxx::result exec_binary(pqxx::transaction_base& transaction, const std::string& statement,

@@ -10,21 +10,15 @@
 #include <vector>
 
 #include "core/json_pointer.h"
+#include "producer/json_schema.h"
 
 namespace daybook::publishing {
 
-// Why a line is refused: where in the event (JSON Pointer; "" is the whole line) and why.
-struct Refusal {
-  std::string pointer;
-  std::string reason;
-};
-
-// A schema, compiled once.
+// A schema and its routing.
 class EventSchema {
  public:
   // Throws UsageError: `text` is no such schema; every message begins with `file`.
   EventSchema(const std::string& file, const std::string& text);
-  ~EventSchema();
 
   const std::string& type() const { return type_; }
   const std::string& topic() const { return topic_; }             // empty: the schema names none
@@ -32,11 +26,10 @@ class EventSchema {
   std::vector<Refusal> check(const nlohmann::json& event) const;  // empty: valid
 
  private:
-  struct Compiled;
   std::string type_;
   std::string topic_;
   std::optional<JsonPointer> key_;
-  std::unique_ptr<Compiled> compiled_;
+  std::unique_ptr<JsonSchema> schema_;
 };
 
 // By event type.

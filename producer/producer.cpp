@@ -51,14 +51,14 @@ struct Producer::Impl {
   std::vector<Delivered> delivered;
   std::vector<rd_kafka_vu_t> arguments;
   DeliveryReport report;
-  std::string last_error;
+  kafka::Trouble trouble;
   int until_poll = publishes_between_polls;
 
   static void on_delivery(rd_kafka_t*, const rd_kafka_message_t* message, void* opaque) {
     static_cast<Impl*>(opaque)->deliver(*message);
   }
-  static void on_error(rd_kafka_t*, int, const char* reason, void* opaque) {
-    static_cast<Impl*>(opaque)->last_error = reason;
+  static void on_error(rd_kafka_t*, int code, const char* reason, void* opaque) {
+    static_cast<Impl*>(opaque)->trouble.note(code, reason);
   }
 
   void deliver(const rd_kafka_message_t& message) {
@@ -87,9 +87,6 @@ struct Producer::Impl {
     }
     return handle.get();
   }
-
-  // Why the last connection failed, in brackets, once an attempt has failed.
-  std::string because() const { return last_error.empty() ? "" : " (" + last_error + ")"; }
 
   [[noreturn]] void refuse(const std::string& topic, std::size_t bytes, rd_kafka_resp_err_t code) {
     if (code == RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE) {
@@ -125,15 +122,7 @@ Producer::~Producer() {
 }
 
 void Producer::connect(std::chrono::milliseconds timeout) {
-  const rd_kafka_metadata_t* metadata = nullptr;
-  const rd_kafka_resp_err_t code =
-      rd_kafka_metadata(impl_->client.get(), 0, nullptr, &metadata, static_cast<int>(timeout.count()));
-  if (code != RD_KAFKA_RESP_ERR_NO_ERROR) {
-    poll(std::chrono::milliseconds(0));  // fetches the reason
-    throw RetryError("broker " + impl_->brokers + " not reached within " + std::to_string(timeout.count() / 1000) +
-                     " s: " + rd_kafka_err2str(code) + impl_->because());
-  }
-  rd_kafka_metadata_destroy(metadata);
+  kafka::wait_for_broker(impl_->client.get(), impl_->trouble, impl_->brokers, timeout);
 }
 
 std::int32_t Producer::partition_count(const std::string& topic, std::chrono::milliseconds timeout) {

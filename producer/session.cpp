@@ -6,28 +6,15 @@
 #include <csignal>
 #include <cstdio>
 
+#include "kafka/client.h"
+
 namespace daybook::publishing {
 namespace {
 
 volatile std::sig_atomic_t interruption_asked = 0;
 
-std::map<std::string, std::string> parse_properties(const std::vector<std::string>& texts) {
-  std::map<std::string, std::string> properties;
-  std::string mistakes;
-  for (const std::string& text : texts) {
-    const std::size_t equals = text.find('=');
-    if (equals == 0 || equals == std::string::npos) {
-      mistakes += (mistakes.empty() ? "" : "; ") + ("--kafka " + text + ": expected NAME=VALUE");
-    } else {
-      properties[text.substr(0, equals)] = text.substr(equals + 1);
-    }
-  }
-  if (!mistakes.empty()) throw UsageError(mistakes);
-  return properties;
-}
-
 ProducerSettings producer_settings(const SessionSettings& settings) {
-  ProducerSettings made{settings.brokers, parse_properties(settings.properties)};
+  ProducerSettings made{settings.brokers, kafka::parse_properties(settings.properties)};
   if (made.properties.count("delivery.timeout.ms") == 0) {
     const auto ms = std::chrono::duration_cast<std::chrono::milliseconds>(settings.timeout).count();
     made.properties.emplace("message.timeout.ms", std::to_string(ms));

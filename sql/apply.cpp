@@ -3,6 +3,7 @@
 #include "core/error.h"
 #include "sql/embedded.h"
 #include "sql/render.h"
+#include "sql/roles.h"
 
 namespace daybook::sql {
 namespace {
@@ -33,6 +34,29 @@ int stored_version(pqxx::transaction_base& transaction) {
   return transaction.exec("SELECT coalesce(max(version), 0) FROM daybook.migration")[0][0].as<int>();
 }
 
+// Where a new view's table goes, schema and name quoted: the first schema of the search path, but never among the
+// bookkeeping (which is where the path of a user named daybook begins).
+std::string table_of_new(pqxx::transaction_base& transaction, const ViewDefinition& view) {
+  const pqxx::result schema = transaction.exec(
+      "SELECT c.name FROM unnest(current_schemas(false)) WITH ORDINALITY AS c (name, place) WHERE c.name <> 'daybook'"
+      " ORDER BY c.place LIMIT 1");
+  if (schema.empty()) {
+    throw StopError("there is no schema for the table of view " + view.name +
+                    ": search_path names none that exists and that this user may use");
+  }
+  return quote_identifier(schema[0][0].as<std::string>()) + "." + quote_identifier(view.name);
+}
+
+std::string table_of(pqxx::transaction_base& transaction, const Generation& generation) {
+  return transaction
+      .exec(
+          "SELECT coalesce((SELECT format('%I.%I', n.nspname, c.relname) FROM pg_class c JOIN pg_namespace n"
+          " ON n.oid = c.relnamespace WHERE c.oid = g.table_oid), g.table_name) FROM daybook.generation g WHERE g.id "
+          "= " +
+          std::to_string(generation.id))[0][0]
+      .as<std::string>();
+}
+
 [[noreturn]] void throw_newer(int stored, int known) {
   throw StopError("the database is at migration " + std::to_string(stored) + ", this daybook knows " +
                   std::to_string(known) + ": run a newer daybook");
@@ -60,6 +84,18 @@ std::vector<std::string> migrate(pqxx::connection& connection) {
     postgres::rethrow("migrate");
   }
   return applied;
+}
+
+std::vector<std::string> ensure_roles(pqxx::connection& connection) {
+  try {
+    pqxx::work transaction(connection);
+    transaction.exec(lock_ddl);
+    std::vector<std::string> refused = grant_roles(transaction);
+    transaction.commit();
+    return refused;
+  } catch (...) {
+    postgres::rethrow("migrate: roles");
+  }
 }
 
 void require_migrated(pqxx::connection& connection) {
@@ -108,13 +144,15 @@ Applied apply_view(pqxx::connection& connection, const ViewDefinition& view) {
                       " exists with another definition: give the changed definition a new view name");
     }
     if (created) {
-      if (!transaction.exec("SELECT to_regclass(" + quote_literal(quote_identifier(view.name)) + ")")[0][0].is_null()) {
-        throw StopError("a table " + view.name + " exists already and is no view of daybook's: rename it, or the view");
+      const std::string table = table_of_new(transaction, view);
+      if (!transaction.exec("SELECT to_regclass(" + quote_literal(table) + ")")[0][0].is_null()) {
+        throw StopError("a table " + table + " exists already and is no view of daybook's: rename it, or the view");
       }
-      transaction.exec(render_create_view(view));
+      transaction.exec(render_create_view(view, table));
       generation = live_generation(transaction, view.name);
     }
-    transaction.exec(render_commit(view, generation->id));
+    transaction.exec(render_commit(view, generation->id, table_of(transaction, *generation)));
+    grant_roles(transaction);  // what this user may not grant, `daybook migrate` names
     transaction.commit();
     return created ? Applied::created : Applied::already_there;
   } catch (...) {

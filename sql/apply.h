@@ -14,6 +14,10 @@ namespace daybook::sql {
 // time. Returns their names. Throws RetryError; StopError when the database is newer than this program.
 std::vector<std::string> migrate(pqxx::connection& connection);
 
+// Brings the group roles and their grants to what this program needs, after migrate(). Returns the statements that this
+// user was not allowed to run: Daybook works without them, but only for users who have what they would give.
+std::vector<std::string> ensure_roles(pqxx::connection& connection);
+
 // Throws StopError, naming the command to run, when the database is not at this program's version.
 void require_migrated(pqxx::connection& connection);
 

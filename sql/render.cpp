@@ -1,6 +1,8 @@
 #include "sql/render.h"
 
+#include <algorithm>
 #include <map>
+#include <stdexcept>
 #include <vector>
 
 #include "core/error.h"
@@ -14,8 +16,7 @@ namespace {
 // which has just caught up is not behind again at once.
 constexpr int unseen_bytes_max = 16 * 1'000'000;
 
-// Parameters of the function before those of the rows; see commit_summary.sql.
-constexpr int fixed_parameters = 22;
+constexpr std::size_t max_function_parameters = 100;  // PostgreSQL's FUNC_MAX_ARGS, fixed when it is built
 
 using Words = std::vector<std::string>;
 
@@ -38,6 +39,22 @@ std::string fill(const std::string& name, const std::map<std::string, std::strin
     filled += text.substr(at, open - at) + value->second;
     at = close + 2;
   }
+}
+
+// How many parameters the commit function has before those of the rows, counted in its template: names p_… outside of
+// comments.
+std::size_t fixed_parameters() {
+  const std::string& text = embedded().at("templates/commit_summary.sql");
+  const std::size_t end = text.find("{{row_parameters}}");
+  std::size_t count = 0;
+  for (std::size_t at = text.find("daybook.commit_{{generation}}("); at < end; ++at) {
+    if (text.compare(at, 2, "--") == 0) {
+      at = text.find('\n', at);
+    } else if (text.compare(at, 2, "p_") == 0 && (text[at - 1] == ' ' || text[at - 1] == '(')) {
+      ++count;
+    }
+  }
+  return count;
 }
 
 std::string sql_type(KeyType type) {
@@ -156,7 +173,7 @@ std::string quote_literal(const std::string& text) {
   return quoted + "'";
 }
 
-std::string render_create_view(const ViewDefinition& view) {
+std::string render_create_view(const ViewDefinition& view, const std::string& table) {
   Words columns, key;
   for (const KeyColumn& column : view.key) {
     // "C": keys are compared as bytes, in the order in which the worker writes them.
@@ -168,17 +185,16 @@ std::string render_create_view(const ViewDefinition& view) {
     columns.push_back(quote_identifier(column.name) + " " + sql_type(column.type) + " NOT NULL");
   columns.push_back(std::string("updated_at ") + (view.updated_at_with_time_zone ? "timestamptz" : "timestamp") +
                     " NOT NULL");
-  return fill("templates/create_view.sql", {{"table", quote_identifier(view.name)},
+  return fill("templates/create_view.sql", {{"table", table},
                                             {"columns", join(columns, ",\n    ")},
                                             {"key", join(key, ", ")},
                                             {"view_literal", quote_literal(view.name)},
-                                            {"table_literal", quote_literal(quote_identifier(view.name))},
+                                            {"table_literal", quote_literal(table)},
                                             {"definition_literal", quote_literal(view.canonical_json)}});
 }
 
-std::string render_commit(const ViewDefinition& view, int generation) {
+std::string render_commit(const ViewDefinition& view, int generation, const std::string& table) {
   const SummaryWords w = words_of(view);
-  const std::string table = quote_identifier(view.name);
   const std::string to_updated_at = view.updated_at_with_time_zone ? "" : " AT TIME ZONE 'UTC'";
   std::string ripple;
   std::string insert_before;
@@ -220,9 +236,28 @@ std::string render_commit(const ViewDefinition& view, int generation) {
                                                {"insert_window", insert_window}});
 }
 
+std::size_t commit_parameter_count(const ViewDefinition& view) {
+  static const std::size_t fixed = fixed_parameters();
+  return fixed + words_of(view).parameters.size();
+}
+
+std::optional<DefinitionMistake> beyond_parameters(const ViewDefinition& view) {
+  const std::size_t count = commit_parameter_count(view);
+  if (count <= max_function_parameters) return std::nullopt;
+  const auto balances = std::count_if(view.columns.begin(), view.columns.end(),
+                                      [](const ValueColumn& c) { return c.aggregate == Aggregate::balance; });
+  return DefinitionMistake{"/columns",
+                           std::to_string(view.columns.size()) + " columns, " + std::to_string(balances) +
+                               " of them balances, beside " + std::to_string(view.key.size()) +
+                               " key columns: " + std::to_string(count) + " parameters for the commit function",
+                           "at most " + std::to_string(max_function_parameters) +
+                               ", PostgreSQL's limit: a balance takes 3, any other column 1, a key column 1 (2 in a"
+                               " view with balances); divide it into several views"};
+}
+
 std::string render_commit_call(const ViewDefinition& view, int generation) {
   std::string call = "SELECT outcome, seq, nonce, hits, detail FROM daybook.commit_" + std::to_string(generation) + "(";
-  const std::size_t parameters = fixed_parameters + words_of(view).parameters.size();
+  const std::size_t parameters = commit_parameter_count(view);
   for (std::size_t i = 1; i <= parameters; ++i) call += (i == 1 ? "$" : ", $") + std::to_string(i);
   return call + ")";
 }

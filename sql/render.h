@@ -1,20 +1,25 @@
 // Fills the templates in sql/templates from a view definition. Pure: text in, text out.
 #pragma once
 
+#include <optional>
 #include <string>
 
-#include "core/definition.h"
+#include "core/definition_reader.h"
 
 namespace daybook::sql {
 
-// CREATE TABLE and the generation's first rows.
-std::string render_create_view(const ViewDefinition& view);
+// CREATE TABLE and the generation's first rows. `table`: schema and name, each quoted.
+std::string render_create_view(const ViewDefinition& view, const std::string& table);
 
-// The commit function of generation `generation`.
-std::string render_commit(const ViewDefinition& view, int generation);
+// The commit function of generation `generation`, which fills `table`.
+std::string render_commit(const ViewDefinition& view, int generation, const std::string& table);
 
 // "SELECT ... FROM daybook.commit_<generation>($1, ...)", to be prepared; its parameters are the function's.
 std::string render_commit_call(const ViewDefinition& view, int generation);
+
+// How many parameters that is; the mistake of a view with more than PostgreSQL's functions can have.
+std::size_t commit_parameter_count(const ViewDefinition& view);
+std::optional<DefinitionMistake> beyond_parameters(const ViewDefinition& view);
 
 std::string quote_identifier(const std::string& name);
 std::string quote_literal(const std::string& text);

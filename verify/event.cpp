@@ -98,16 +98,14 @@ bool is_utf8(std::string_view text) {
 }
 
 // Binary mode: attributes are headers named ce_*, the body is the data.
-std::variant<json, Rejection> read_binary(const LogRecord& record) {
+std::variant<json, Rejection> read_binary(const LogRecord& record, json body) {
   json event = json::object();
   for (const auto& [name, value] : record.headers) {
     if (name.substr(0, 3) != "ce_") continue;
     if (!is_utf8(value)) return Rejection{"envelope", "header " + std::string(name) + " is no UTF-8"};
     event[std::string(name.substr(3))] = std::string(value);
   }
-  std::variant<json, Rejection> body = parse_json(*record.value);
-  if (auto* rejection = std::get_if<Rejection>(&body)) return std::move(*rejection);
-  event["data"] = std::move(std::get<json>(body));
+  event["data"] = std::move(body);
   return event;
 }
 
@@ -135,7 +133,13 @@ std::variant<json, Rejection> parse_json(std::string_view text) {
   return std::move(builder.root);
 }
 
-std::variant<json, Rejection> read_event(const LogRecord& record) {
+std::variant<json, Rejection> read_event(const LogRecord& record,
+                                         const std::function<bool(const std::string&)>& reads_type) {
+  std::variant<json, Rejection> parsed = parse_json(*record.value);
+  if (std::holds_alternative<Rejection>(parsed)) return parsed;
+  json& body = std::get<json>(parsed);
+  if (!check_attributes(body) && reads_type(body["type"].get_ref<const std::string&>())) return parsed;
+
   bool is_structured = false;
   bool has_attributes = false;
   for (const auto& [name, value] : record.headers) {
@@ -145,7 +149,7 @@ std::variant<json, Rejection> read_event(const LogRecord& record) {
     if (begins_ignoring_case(value, "application/cloudevents")) is_structured = true;
   }
   std::variant<json, Rejection> event =
-      has_attributes && !is_structured ? read_binary(record) : parse_json(*record.value);
+      has_attributes && !is_structured ? read_binary(record, std::move(body)) : std::move(parsed);
   if (std::holds_alternative<Rejection>(event)) return event;
   if (std::optional<Rejection> rejection = check_attributes(std::get<json>(event))) return std::move(*rejection);
   return event;

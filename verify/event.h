@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
@@ -35,8 +36,10 @@ inline constexpr std::size_t max_depth = 1023;
 std::variant<nlohmann::json, Rejection> parse_json(std::string_view text);
 
 // The event in its structured form, whichever mode it came in, with the required attributes checked (code
-// "envelope"). The record's value must be there.
-std::variant<nlohmann::json, Rejection> read_event(const LogRecord& record);
+// "envelope"). The record's value must be there. A body that is by itself a complete event of a type that the view
+// reads is that event, whatever the headers say; all else is judged by its headers.
+std::variant<nlohmann::json, Rejection> read_event(const LogRecord& record,
+                                                   const std::function<bool(const std::string&)>& reads_type);
 
 // The member that `pointer` names; nullptr when there is none.
 const nlohmann::json* find_member(const nlohmann::json& event, const JsonPointer& pointer);

@@ -21,7 +21,12 @@ std::string name_of(const TopicPartition& partition) {
   return partition.topic + "/" + std::to_string(partition.partition);
 }
 
-kafka::Client make_reader(const LogReaderSettings& settings) {
+void note_trouble(rd_kafka_t*, int code, const char* reason, void* trouble) {
+  static_cast<kafka::Trouble*>(trouble)->note(code, reason);
+}
+
+// With `trouble`, what goes wrong with connections is noted there instead of logged.
+kafka::Client make_reader(const LogReaderSettings& settings, kafka::Trouble* trouble = nullptr) {
   kafka::ClientSettings client;
   client.role = kafka::Role::consumer;
   client.brokers = settings.brokers;
@@ -32,6 +37,10 @@ kafka::Client make_reader(const LogReaderSettings& settings) {
                  {"check.crcs", "true"}};
   client.optional = {{"client.id", "daybook-verify"}, {"queued.max.messages.kbytes", "65536"}};
   client.users = settings.properties;
+  if (trouble != nullptr) {
+    client.opaque = trouble;
+    client.error = note_trouble;
+  }
   return kafka::make_client(client);
 }
 
@@ -214,7 +223,11 @@ void run_thread(Shared& shared, std::vector<Span> spans) {
 void read_log(const LogReaderSettings& settings, const std::vector<Span>& spans, Recomputation& recomputation) {
   if (spans.empty()) return;
   {
-    const kafka::Client client = make_reader(settings);
+    kafka::Trouble trouble;
+    const kafka::Client client = make_reader(settings, &trouble);
+    const auto named = settings.properties.find("bootstrap.servers");
+    const std::string& brokers = named != settings.properties.end() ? named->second : settings.brokers;
+    kafka::wait_for_broker(client.get(), trouble, brokers, broker_timeout);
     check_spans(client.get(), spans);
   }
   std::vector<std::vector<Span>> shares(std::clamp<std::size_t>(std::thread::hardware_concurrency(), 1, 8));

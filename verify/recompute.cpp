@@ -75,11 +75,14 @@ Judgement Recomputation::judge(const LogRecord& record) const {
     return judgement;
   };
 
-  std::variant<json, Rejection> read = read_event(record);
+  std::variant<json, Rejection> read = read_event(record, [&](const std::string& type) {
+    return std::any_of(definition_.sources.begin(), definition_.sources.end(),
+                       [&](const SourceRule& rule) { return rule.topic == record.topic && rule.event_type == type; });
+  });
   if (auto* rejection = std::get_if<Rejection>(&read)) return reject(std::move(*rejection));
   const json& event = std::get<json>(read);
   const auto redrive = event.find("daybookredrive");
-  if (redrive != event.end() && redrive->is_string() && *redrive != definition_.name) {
+  if (redrive != event.end() && redrive->is_string() && *redrive != "" && *redrive != definition_.name) {
     judgement.outcome = Outcome::other_view;
     return judgement;
   }
@@ -135,7 +138,7 @@ std::optional<Change> Recomputation::read_change(const SourceRule& rule, const j
       number = *integer;
     }
     if (amount.sign < 0 && number == std::numeric_limits<std::int64_t>::min()) {
-      rejection = {"range", "the change does not fit 64 bits"};
+      rejection = {"member", "the smallest 64-bit integer can't be subtracted"};
       return std::nullopt;
     }
     change.amounts.emplace_back(amount.column, amount.sign * number);

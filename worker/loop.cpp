@@ -295,7 +295,7 @@ void Loop::submit() {
   start_commit();
   if (stalled_) {
     stalled_ = false;
-    source_.start(partitions_.folded());
+    source_.start(partitions_.to_read());
   }
 }
 

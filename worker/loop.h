@@ -53,6 +53,8 @@ class Loop {
   bool caught_up() const;
   // Why the view is paused; nothing is read until a person resumes it.
   const std::optional<std::string>& paused() const { return paused_; }
+  // And the other workers know, too.
+  bool pause_is_stored() const { return paused_ && !pause_is_ours_; }
   // Partitions are assigned, taken and being read.
   bool reading() const { return synchronized_ && !partitions_.empty(); }
 
@@ -89,7 +91,7 @@ class Loop {
   void on_revoked();
   void synchronize();
   void take_partitions();
-  std::int64_t first_to_read(OwnedPartition& partition, const LogRange& range);
+  void check_range(OwnedPartition& partition, const LogRange& range);
   void load_or_tail(bool new_session);
   void pause(const std::string& why);
   void on_paused(const std::string& why);

@@ -107,7 +107,6 @@ void Loop::take_partitions() {
     return;
   }
   partitions_.clear();
-  Positions next;
   std::string list;
   for (const auto& [name, owned] : std::get<OwnedPositions>(taken)) {
     OwnedPartition partition;
@@ -116,11 +115,11 @@ void Loop::take_partitions() {
     partition.stored = partition.open_from = partition.folded = owned.next;
     partition.expected = owned.anchor;
     partition.heard_at = clock_.now();
-    next[name] = first_to_read(partition, ranges.at(name));
+    check_range(partition, ranges.at(name));
     partitions_.add(std::move(partition));
     list += " " + to_string(name, owned.next);
   }
-  source_.start(next);
+  source_.start(partitions_.to_read());
   const char* const again = last_trouble_.empty() && !paused_ ? "" : "goes on; ";
   spdlog::info("{}: {}reads{}", view_.name, again, list);
   paused_.reset();
@@ -128,8 +127,8 @@ void Loop::take_partitions() {
   synchronized_ = true;
 }
 
-// Reading begins at the anchor, if the log can still show it, so that it is checked before anything is folded.
-std::int64_t Loop::first_to_read(OwnedPartition& partition, const LogRange& range) {
+// The log has what is to be read next. Reading begins at the anchor, unless retention took it.
+void Loop::check_range(OwnedPartition& partition, const LogRange& range) {
   const std::string where = to_string(partition.name, partition.folded);
   if (partition.folded < range.begin) {
     throw PauseError(where + " is to be read next, but the log begins at " + std::to_string(range.begin) +
@@ -147,10 +146,7 @@ std::int64_t Loop::first_to_read(OwnedPartition& partition, const LogRange& rang
                      " `daybook positions move " +
                      view_.name + " --to earliest`");
   }
-  if (!partition.expected) return partition.folded;
-  if (partition.expected->offset >= range.begin) return partition.expected->offset;
-  partition.expected.reset();  // retention took it
-  return partition.folded;
+  if (partition.expected && partition.expected->offset < range.begin) partition.expected.reset();
 }
 
 // A person has to decide. All workers of the view are told through the store, as soon as it can be reached.

@@ -27,7 +27,7 @@ std::pair<ViewStatus::State, std::string> Loop::state() const {
                                 " ms: the database is slow or does not answer"};
   }
   if (!synchronized_) return {State::waiting, last_trouble_.empty() ? "takes its partitions" : last_trouble_};
-  if (const std::string trouble = source_.trouble(); !trouble.empty()) return {State::waiting, trouble};
+  if (const std::string outage = source_.outage(); !outage.empty()) return {State::waiting, outage};
   if (!joined_) return {State::waiting, "the consumer group has not assigned partitions yet"};
   return {partitions_.empty() ? State::standby : State::reading, ""};
 }

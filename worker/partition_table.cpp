@@ -26,9 +26,10 @@ OwnedPartition* PartitionTable::find(const TopicPartition& name) {
   return found == partitions_.end() ? nullptr : &*found;
 }
 
-Positions PartitionTable::folded() const {
+Positions PartitionTable::to_read() const {
   Positions positions;
-  for (const OwnedPartition& partition : partitions_) positions[partition.name] = partition.folded;
+  for (const OwnedPartition& partition : partitions_)
+    positions[partition.name] = partition.expected ? partition.expected->offset : partition.folded;
   return positions;
 }
 

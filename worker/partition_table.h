@@ -55,8 +55,8 @@ class PartitionTable {
   auto begin() const { return partitions_.begin(); }
   auto end() const { return partitions_.end(); }
   const std::string& topic(const Record& record) const { return topics_[record.topic]; }
-  // Where reading goes on.
-  Positions folded() const;
+  // Where reading goes on: at the next offset to fold, or before it at the anchor that is still to be checked.
+  Positions to_read() const;
 
  private:
   std::vector<std::string> topics_;

@@ -54,7 +54,7 @@ class Source {
   // The next offset to be written, as of the last fetch; asks nobody. -1: not known.
   virtual std::int64_t known_end(const TopicPartition& partition) = 0;
   // Why nothing can be read at the moment, as far as it is known without asking; empty: nothing is known against it.
-  virtual std::string trouble() { return {}; }
+  virtual std::string outage() { return {}; }
   // Tells the group how far the view is. Progress for tools to look at, no more.
   virtual void mirror(const Positions& positions) = 0;
   // Ends a poll() that waits. The only call that other threads may make.

@@ -123,12 +123,13 @@ void run_view(const WorkerSettings& settings, const ViewDefinition& view, Sign s
     sign.show(loop, clock.now());
     if (loop.reading()) last_read = clock.now();
     if (settings.once) {
-      if (loop.paused()) throw StopError(view.name + " is paused: " + *loop.paused());
+      if (loop.pause_is_stored()) throw StopError(view.name + " is paused: " + *loop.paused());
       if (loop.caught_up()) break;
       if (clock.now() - last_read >= std::chrono::seconds(settings.patience_seconds)) {
         throw RetryError(view.name + ": nothing could be read within " + std::to_string(settings.patience_seconds) +
                          " s: broker " + settings.brokers +
-                         " or the database does not answer, or other members hold all partitions");
+                         " or the database does not answer, or other members hold all partitions" +
+                         (source.trouble().empty() ? "" : "; last connection: " + source.trouble()));
       }
     }
     if (clock.now() >= next_line) {

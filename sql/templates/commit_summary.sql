@@ -24,7 +24,7 @@ CREATE OR REPLACE FUNCTION daybook.commit_{{generation}}(
     -- then the ripple: keys (lk) with the dates between which later rows rise by that level (lv).
     {{row_parameters}})
 RETURNS TABLE (outcome text, seq bigint, nonce uuid, hits bytea, detail text)
-LANGUAGE plpgsql VOLATILE AS $$
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_column
 DECLARE
     v_live boolean;

@@ -187,7 +187,8 @@ def test_readyz_tells_an_absent_broker(daybook, view):
     with socket.create_server(("127.0.0.1", 0)) as probe:
         address = f"127.0.0.1:{probe.getsockname()[1]}"
     worker = Worker(daybook, view, "--brokers", address)
-    assert worker.wait_until_not_ready("brokers are down")["state"] == "waiting"
+    entry = worker.wait_until_not_ready("none can be reached")
+    assert entry["state"] == "waiting" and address in entry["reason"]
 
 
 def test_a_worker_without_partitions_is_ready_to_take_over(daybook, view):

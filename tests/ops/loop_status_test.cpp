@@ -39,7 +39,7 @@ class AbsentStore : public MemoryStore {
 class TroubledSource : public FakeSource {
  public:
   using FakeSource::FakeSource;
-  std::string trouble() override { return why; }
+  std::string outage() override { return why; }
   std::string why;
 };
 

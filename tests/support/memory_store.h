@@ -92,6 +92,10 @@ class MemoryStore : public Store {
     const std::lock_guard lock(mutex_);
     if (!paused_) paused_ = Paused{why};
   }
+  bool is_paused() const {
+    const std::lock_guard lock(mutex_);
+    return paused_.has_value();
+  }
   // What a person does.
   void resume() {
     const std::lock_guard lock(mutex_);

@@ -12,14 +12,11 @@
 #include <random>
 #include <set>
 #include <sstream>
-#include <valijson/adapters/nlohmann_json_adapter.hpp>
-#include <valijson/schema.hpp>
-#include <valijson/schema_parser.hpp>
-#include <valijson/validator.hpp>
 
 #include "core/definition_members.h"
 #include "core/definition_reader.h"
 #include "core/error.h"
+#include "producer/json_schema.h"
 
 namespace daybook {
 namespace {
@@ -59,21 +56,12 @@ std::vector<fs::path> shipped_definitions() {
 
 class ViewSchema {
  public:
-  ViewSchema() : document_(Json::parse(text_of(source / "schemas/view.schema.json"))) {
-    const valijson::adapters::NlohmannJsonAdapter adapter(document_);
-    valijson::SchemaParser(valijson::SchemaParser::kDraft7).populateSchema(adapter, schema_);
-  }
-
-  bool accepts(const Json& definition) {
-    const valijson::adapters::NlohmannJsonAdapter adapter(definition);
-    return valijson::Validator(valijson::Validator::kStrongTypes).validate(schema_, adapter, nullptr);
-  }
-
+  bool accepts(const Json& definition) const { return schema_.accepts(definition); }
   const Json& document() const { return document_; }
 
  private:
-  Json document_;
-  valijson::Schema schema_;
+  const Json document_ = Json::parse(text_of(source / "schemas/view.schema.json"));
+  const publishing::JsonSchema schema_{document_};
 };
 
 std::string lines_of(const DefinitionOrMistakes& read) {
@@ -91,7 +79,7 @@ ViewDefinition read_good(const fs::path& path) {
 }
 
 TEST_CASE("good definitions pass the reader and the schema") {
-  ViewSchema schema;
+  const ViewSchema schema;
   std::vector<fs::path> files = json_files(cases / "good");
   for (const fs::path& file : shipped_definitions()) files.push_back(file);
   for (const fs::path& file : files) {
@@ -103,7 +91,7 @@ TEST_CASE("good definitions pass the reader and the schema") {
 }
 
 TEST_CASE("bad definitions have exactly the mistakes beside them, in the order of the file") {
-  ViewSchema schema;
+  const ViewSchema schema;
   for (const fs::path& file : json_files(cases / "bad")) {
     CAPTURE(file.string());
     const std::string expected = text_of(fs::path(file).replace_extension(".mistakes"));
@@ -309,7 +297,7 @@ TEST_CASE("damaged definitions are mistakes, never exceptions") {
 }
 
 TEST_CASE("each value of a definition replaced by each type") {
-  ViewSchema schema;
+  const ViewSchema schema;
   const Json whole = Json::parse(text_of(cases / "good/every_member.json"));
   const Json replacements[] = {nullptr,       true,           -1,      1.5,           "", "x", "/x",
                                Json::array(), Json::object(), Json{1}, Json{{"x", 1}}};

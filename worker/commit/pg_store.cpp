@@ -71,7 +71,7 @@ bool PgStore::connect() {
 Head PgStore::head() {
   try {
     pqxx::nontransaction transaction(*connection_);
-    const pqxx::result rows = transaction.exec_prepared("head");
+    const pqxx::result rows = postgres::exec_prepared(transaction, "head");
     if (rows.empty())
       throw StopError("database: view " + view_.name + " has lost its generation " + std::to_string(generation_.id));
     return {rows[0][0].as<std::int64_t>(), rows[0][1].as<std::string>()};
@@ -86,7 +86,7 @@ Head PgStore::load(const std::function<void(std::span<const Fingerprint>)>& each
     // One snapshot for the head and all chunks.
     pqxx::transaction<pqxx::repeatable_read> transaction(*connection_);
     transaction.exec("SET LOCAL idle_in_transaction_session_timeout = 0");  // adding a chunk to the set takes its time
-    const pqxx::result head = transaction.exec_prepared("head");
+    const pqxx::result head = postgres::exec_prepared(transaction, "head");
     const std::string g = std::to_string(generation_.id);
     transaction.exec("DECLARE chunks NO SCROLL CURSOR FOR SELECT fingerprints FROM daybook.seen WHERE generation = " +
                      g + " ORDER BY first_seq");
@@ -106,7 +106,7 @@ Head PgStore::load(const std::function<void(std::span<const Fingerprint>)>& each
 
 Tail PgStore::read_tail(pqxx::transaction_base& transaction, std::int64_t seq) {
   Tail tail;
-  for (const auto& row : transaction.exec_prepared("tail", seq)) {
+  for (const auto& row : postgres::exec_prepared(transaction, "tail", seq)) {
     tail.head = {row[0].as<std::int64_t>(), row[1].as<std::string>()};
     if (row[2].is_null()) continue;
     const std::vector<Fingerprint> chunk = fingerprints_from(postgres::bytes_of(row[2]), sizeof(Fingerprint));
@@ -165,7 +165,7 @@ TakeOutcome PgStore::take(const std::string& cluster_id, const std::vector<Topic
 void PgStore::pause(const std::string& why) {
   try {
     pqxx::nontransaction transaction(*connection_);
-    transaction.exec_prepared("pause", why);
+    postgres::exec_prepared(transaction, "pause", why);
   } catch (...) {
     connection_.reset();
     postgres::rethrow("database: pausing view " + view_.name);
@@ -184,6 +184,10 @@ CommitOutcome PgStore::commit(const Batch& batch, const OwnedPositions& owned, s
     const std::string state = postgres::sqlstate(error);
     if (state.rfind("22", 0) == 0 || state.rfind("23", 0) == 0) return Refused{state, first_line(error.what())};
     if (state == "57014") return TooSlow{};
+    if (state == "42501") {
+      return Retired{"this user may not commit: " + std::string(first_line(error.what())) +
+                     ": it needs the role daybook_write (docs/security.md)"};
+    }
     if (state.rfind("42", 0) == 0 || state.rfind("3F", 0) == 0) {
       return Retired{"the commit function or the table of generation " + std::to_string(generation_.id) +
                      " is not usable: " + first_line(error.what()) + " (run `daybook views apply` with this program)"};
@@ -228,7 +232,7 @@ CommitOutcome PgStore::call_commit(const Batch& batch, const OwnedPositions& own
 void PgStore::expire() {
   try {
     pqxx::nontransaction transaction(*connection_);
-    transaction.exec_prepared("expire", static_cast<std::int64_t>(view_.deduplication_window_events));
+    postgres::exec_prepared(transaction, "expire", static_cast<std::int64_t>(view_.deduplication_window_events));
   } catch (...) {
     connection_.reset();
     postgres::rethrow("database: dropping old fingerprints of view " + view_.name);

@@ -13,10 +13,8 @@ constexpr std::size_t text_key_bytes_max = 1000;  // a B-tree entry of PostgreSQ
 bool equals(const MemberValue& value, const Scalar& operand) {
   if (const auto* text = std::get_if<std::string>(&operand)) return value.as_string() == *text;
   if (const auto* truth = std::get_if<bool>(&operand)) return value.as_bool() == *truth;
-  if (const auto* integer = std::get_if<std::int64_t>(&operand)) {
-    if (const auto found = value.as_integer()) return *found == *integer;
-    return value.as_number() == static_cast<double>(*integer);
-  }
+  if (const auto* integer = std::get_if<std::int64_t>(&operand))
+    return value.as_number() == static_cast<long double>(*integer);
   if (const auto* number = std::get_if<double>(&operand)) return value.as_number() == *number;
   return false;
 }
@@ -116,6 +114,13 @@ void Decoder::decode(const Record& record, DecodedEvent& event) {
 
 void Decoder::describe(const Record& record, DecodedEvent& event) {
   decode(record, event);
+  if (event.outcome == Outcome::tombstone) {
+    // Nothing was read: json_ still refers to the record before, whose bytes may be gone.
+    event.source.clear();
+    event.id.clear();
+    event.type.clear();
+    return;
+  }
   event.source = json_.source();
   event.id = json_.id();
   event.type = json_.type();
@@ -187,6 +192,8 @@ bool Decoder::append_key(const Rule& rule, std::size_t column, const Record& rec
       if (!day) {
         const std::optional<std::int64_t> instant = parse_instant(*text);
         if (!instant) return wrong(expected);
+        day = zones_.front().day_of(*instant);
+        if (!day) return wrong(expected);
         // The record's own time, never this machine's clock: a replay next year must judge alike.
         if (view_.max_future_seconds && record.timestamp_ms >= 0 &&
             *instant - record.timestamp_ms / 1000 > *view_.max_future_seconds) {
@@ -196,8 +203,6 @@ bool Decoder::append_key(const Rule& rule, std::size_t column, const Record& rec
                             " s after the record's timestamp; max_future_seconds is " +
                             std::to_string(*view_.max_future_seconds));
         }
-        day = zones_.front().day_of(*instant);
-        if (!day) return wrong(expected);
       }
       row_key::append_date(event.keys, *day);
       break;

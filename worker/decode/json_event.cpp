@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <limits>
 
 namespace daybook {
 namespace {
@@ -92,10 +93,17 @@ std::optional<std::int64_t> MemberValue::as_integer() const {
   return std::nullopt;
 }
 
-std::optional<double> MemberValue::as_number() const {
+std::optional<long double> MemberValue::as_number() const {
+  static_assert(std::numeric_limits<long double>::digits >= 64);
+  if (kind_ != Kind::json) return std::nullopt;
+  // Type by type: simdjson would round an integer to a double.
+  std::int64_t integer = 0;
+  if (json_.get(integer) == simdjson::SUCCESS) return static_cast<long double>(integer);
+  std::uint64_t large = 0;
+  if (json_.get(large) == simdjson::SUCCESS) return static_cast<long double>(large);
   double number = 0;
-  if (kind_ != Kind::json || json_.get(number) != simdjson::SUCCESS) return std::nullopt;
-  return number;
+  if (json_.get(number) == simdjson::SUCCESS) return static_cast<long double>(number);
+  return std::nullopt;
 }
 
 std::optional<bool> MemberValue::as_bool() const {

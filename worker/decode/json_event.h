@@ -55,7 +55,8 @@ class MemberValue {
   std::optional<std::string_view> as_string() const;
   // An integer, or a number without a fraction up to 2^53 (5.0 is 5).
   std::optional<std::int64_t> as_integer() const;
-  std::optional<double> as_number() const;
+  // Exactly: a long double holds each integer of 64 bits, with and without a sign, and each double.
+  std::optional<long double> as_number() const;
   std::optional<bool> as_bool() const;
   // What it is, for messages: `null`, `the string "abc"`, `the number 1.5`, `an object`, `nothing`.
   std::string describe() const;

@@ -68,7 +68,10 @@ KafkaSource::KafkaSource(const Settings& settings)
     throw StopError(std::string("kafka: can't subscribe: ") + rd_kafka_err2str(error));
 }
 
-void KafkaSource::check(const Settings& settings) { make_consumer(settings, nullptr, nullptr, nullptr); }
+void KafkaSource::check(const Settings& settings) {
+  // It is gone before it could connect; what it says about that is of no use.
+  make_consumer(settings, nullptr, nullptr, [](rd_kafka_t*, int, const char*, void*) {});
+}
 
 KafkaSource::~KafkaSource() { close(); }
 
@@ -84,6 +87,7 @@ void KafkaSource::on_rebalance(rd_kafka_t* client, rd_kafka_resp_err_t error, rd
                                void* opaque) {
   auto* self = static_cast<KafkaSource*>(opaque);
   if (error == RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS && !self->closing_) {
+    self->was_assigned_ = true;
     self->assigned_.emplace();
     for (int i = 0; i < list->cnt; ++i) self->assigned_->push_back({list->elems[i].topic, list->elems[i].partition});
     return;
@@ -93,18 +97,15 @@ void KafkaSource::on_rebalance(rd_kafka_t* client, rd_kafka_resp_err_t error, rd
   if (self->closing_) rd_kafka_assign(client, nullptr);
 }
 
-// Runs inside poll(). librdkafka says it once when the last broker that it knows is gone, and nothing when one is back.
-void KafkaSource::on_error(rd_kafka_t*, int code, const char* text, void* opaque) {
-  spdlog::warn("kafka: {}", text);
-  switch (code) {
-    case RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN:
-    case RD_KAFKA_RESP_ERR__AUTHENTICATION:
-    case RD_KAFKA_RESP_ERR__SSL:
-      static_cast<KafkaSource*>(opaque)->trouble_ = std::string("broker: ") + text;
-      break;
-    default:
-      break;  // a single broker: the others, or the same one again, may do
-  }
+// librdkafka reports a failing connection when it begins to fail and then now and then.
+void KafkaSource::on_error(rd_kafka_t*, int code, const char* reason, void* opaque) {
+  auto* self = static_cast<KafkaSource*>(opaque);
+  const std::string before = self->trouble_.reason();
+  self->trouble_.note(code, reason);
+  // Said once when the last broker that it knows is gone; nothing is said when one is back.
+  if (code == RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN) self->is_cut_off_ = true;
+  if (self->trouble_.is_final() && !self->was_assigned_) return;  // poll() says it
+  if (self->trouble_.reason() != before) spdlog::warn("kafka: {}; trying again", self->trouble_.reason());
 }
 
 void KafkaSource::look_for_brokers() {
@@ -114,8 +115,10 @@ void KafkaSource::look_for_brokers() {
   const rd_kafka_metadata_t* metadata = nullptr;
   if (rd_kafka_metadata(client_.get(), 0, nullptr, &metadata, look_timeout_ms) != RD_KAFKA_RESP_ERR_NO_ERROR) return;
   rd_kafka_metadata_destroy(metadata);
-  trouble_.clear();
+  is_cut_off_ = false;
 }
+
+std::string KafkaSource::outage() { return is_cut_off_ ? "broker: none can be reached: " + trouble_.reason() : ""; }
 
 void KafkaSource::release_messages() {
   for (std::size_t i = 0; i < message_count_; ++i) rd_kafka_message_destroy(messages_[i]);
@@ -136,6 +139,11 @@ Polled KafkaSource::poll(std::chrono::milliseconds timeout) {
     if (more > 0) count += more;
   }
   message_count_ = count > 0 ? static_cast<std::size_t>(count) : 0;
+  // Before the group ever let us in, a refusal is a wrong setting. Later on it can be a broker that starts with half of
+  // its credentials, or a change of them under way: the connection is tried again.
+  if (trouble_.is_final() && !was_assigned_) {
+    throw StopError("broker: " + trouble_.reason() + " (" + trouble_.advice() + ")");
+  }
   Polled polled;
   polled.revoked = revoked_;
   polled.assigned = assigned_;
@@ -146,7 +154,7 @@ Polled KafkaSource::poll(std::chrono::milliseconds timeout) {
   }
   for (std::size_t i = 0; i < message_count_; ++i) take_message(messages_[i]);
   keep_fetching();
-  if (!trouble_.empty()) look_for_brokers();
+  if (is_cut_off_) look_for_brokers();
   polled.records = records_;
   polled.ends = ends_;
   return polled;

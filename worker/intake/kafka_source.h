@@ -32,19 +32,22 @@ class KafkaSource : public Source, private HeaderReader {
   // What the destructor does; nothing else may be called afterwards.
   void close();
 
+  // Why the last connection to a broker failed; empty: none did.
+  const std::string& trouble() const { return trouble_.reason(); }
+
   Polled poll(std::chrono::milliseconds timeout) override;
   void start(const Positions& positions) override;
   void stop() override;
   std::string cluster_id() override;
   LogRange range(const TopicPartition& partition) override;
   std::int64_t known_end(const TopicPartition& partition) override;
-  std::string trouble() override { return trouble_; }
+  std::string outage() override;
   void mirror(const Positions& positions) override;
   void wake() override;
 
  private:
   static void on_rebalance(rd_kafka_t*, rd_kafka_resp_err_t, rd_kafka_topic_partition_list_t*, void* opaque);
-  static void on_error(rd_kafka_t*, int code, const char* text, void* opaque);
+  static void on_error(rd_kafka_t*, int code, const char* reason, void* opaque);
   void look_for_brokers();
   void read(const void* native, std::vector<Header>& out) const override;
   void release_messages();
@@ -53,6 +56,8 @@ class KafkaSource : public Source, private HeaderReader {
   void fail_or_log(const rd_kafka_message_t& message) const;
 
   std::vector<std::string> topics_;
+  kafka::Trouble trouble_;
+  bool was_assigned_ = false;  // the group let us in once
   kafka::Client client_;
   kafka::Queue queue_;
   std::vector<rd_kafka_message_t*> messages_;  // owned between polls: records point into them
@@ -66,7 +71,7 @@ class KafkaSource : public Source, private HeaderReader {
   bool revoked_ = false;
   std::optional<std::vector<TopicPartition>> assigned_;
   bool closing_ = false;
-  std::string trouble_;  // no broker can be reached, and why
+  bool is_cut_off_ = false;  // no broker could be reached when librdkafka last said or was asked
   std::chrono::steady_clock::time_point looked_for_brokers_at_{};
 };
 

@@ -1,0 +1,131 @@
+#include "tests/support/referee.h"
+
+#include <limits>
+
+#include "tests/support/memory_store.h"
+
+namespace daybook::test {
+namespace {
+
+constexpr FingerprintKey fixed_key{1, 2, 3, 4, 5, 6, 7, 8};
+
+class GivenHeaders : public HeaderReader {
+ public:
+  void read(const void* native, std::vector<Header>& out) const override {
+    out = static_cast<const Message*>(native)->headers;
+  }
+};
+
+std::string name_of(Outcome outcome, const Rejection& rejection) {
+  switch (outcome) {
+    case Outcome::contributes:
+      return "contributes";
+    case Outcome::tombstone:
+      return "tombstone";
+    case Outcome::undeclared_type:
+    case Outcome::not_selected:
+      return "passed over";
+    case Outcome::other_view:
+      return "for another view";
+    case Outcome::rejected:
+      return "rejected: " + rejection.code;
+  }
+  return "";
+}
+
+std::string name_of(const verify::Judgement& judgement) {
+  switch (judgement.outcome) {
+    case verify::Outcome::contributes:
+      return "contributes";
+    case verify::Outcome::passed_over:
+      return judgement.tombstone ? "tombstone" : "passed over";
+    case verify::Outcome::other_view:
+      return "for another view";
+    case verify::Outcome::invalid:
+      return "rejected: " + judgement.rejection.code;
+  }
+  return "";
+}
+
+std::string text_of(const std::vector<std::string>& key, std::size_t column, std::int64_t amount) {
+  std::string text;
+  for (const std::string& part : key) text += part + "|";
+  return text + " column " + std::to_string(column) + " by " + std::to_string(amount) + "\n";
+}
+
+std::string changes_of(const ViewDefinition& view, const DecodedEvent& event) {
+  std::string text;
+  for (const Contribution& c : event.contributions) {
+    const std::string_view key = std::string_view(event.keys).substr(c.key_begin, c.key_size);
+    text += text_of(key_text(view, key), c.column, c.amount);
+  }
+  return text;
+}
+
+std::string changes_of(const verify::Judgement& judgement) {
+  std::string text;
+  for (const verify::Change& change : judgement.changes) {
+    for (const auto& [column, amount] : change.amounts) text += text_of(change.key, column, amount);
+  }
+  return text;
+}
+
+// verify takes a worker's `range` as it is and sums in 128 bits: an event whose amounts leave 64 bits contributes
+// there.
+bool leaves_64_bits(const verify::Judgement& judgement) {
+  absl::int128 magnitude = 0;
+  for (const verify::Change& change : judgement.changes) {
+    for (const auto& [column, amount] : change.amounts)
+      magnitude += amount < 0 ? -absl::int128(amount) : absl::int128(amount);
+  }
+  return magnitude > std::numeric_limits<std::int64_t>::max();
+}
+
+}  // namespace
+
+Referee::Referee(const ViewDefinition& view)
+    : view_(view), topics_(view.topics()), decoder_(view, fixed_key), verify_(view) {}
+
+std::string Referee::disagreement(const Message& message) {
+  static const GivenHeaders given;
+  Record record;
+  record.topic = static_cast<std::uint32_t>(message.topic % topics_.size());
+  record.timestamp_ms = message.timestamp_ms;
+  record.value = message.value;
+  record.header_reader = &given;
+  record.native = &message;
+  decoder_.decode(record, worker_);
+
+  verify::LogRecord log_record;
+  log_record.topic = topics_[record.topic];
+  log_record.timestamp_ms = message.timestamp_ms;
+  log_record.value = message.value;
+  for (const Header& header : message.headers) log_record.headers.emplace_back(header.name, header.value);
+  const verify::Judgement judgement = verify_.judge(log_record);
+
+  const std::string by_worker = name_of(worker_.outcome, worker_.rejection);
+  const std::string by_verify = name_of(judgement);
+  const bool out_of_range = by_worker == "rejected: range" && by_verify == "contributes" && leaves_64_bits(judgement);
+  if (by_worker != by_verify && !out_of_range) {
+    return "the worker says " + by_worker + " (" + worker_.rejection.detail + "), verify says " + by_verify + " (" +
+           judgement.rejection.detail + ")";
+  }
+  if (worker_.outcome == Outcome::contributes && changes_of(view_, worker_) != changes_of(judgement)) {
+    return "the worker changes\n" + changes_of(view_, worker_) + "verify changes\n" + changes_of(judgement);
+  }
+  if (worker_.outcome == Outcome::rejected && worker_.rejection.detail.empty()) return "a rejection without a detail";
+
+  // Nothing of the one event may stay behind in the decoder for the next.
+  decoder_.describe(record, again_);
+  if (name_of(again_.outcome, again_.rejection) != by_worker) {
+    return "the worker says first " + by_worker + ", then " + name_of(again_.outcome, again_.rejection);
+  }
+  if (worker_.outcome == Outcome::contributes) {
+    const Fingerprint identity = identity_of(fixed_key, again_.source, again_.id);
+    if (!(again_.fingerprint == worker_.fingerprint) || !identity.same_identity(worker_.fingerprint))
+      return "the fingerprint is not that of source and id, or not the same a second time";
+  }
+  return "";
+}
+
+}  // namespace daybook::test
