@@ -15,7 +15,7 @@ class KeptSince {
 
   // All numbers below `next` came before `now`. Both only grow; may be called as often as one likes.
   void note(std::uint64_t next, Time now) {
-    if (!notes_.empty() && (next <= notes_.back().next || now - notes_.back().at < interval_)) return;
+    if (next == 0 || (!notes_.empty() && (next <= notes_.back().next || now - notes_.back().at < interval_))) return;
     notes_.push_back({next, now});
     if (notes_.size() < notes_max) return;
     // Every other one goes, and new ones come half as often: the memory stays the same at any age, and so does the

@@ -73,6 +73,7 @@ std::chrono::milliseconds Loop::next_backoff() {
 void Loop::synchronize() {
   try {
     load_or_tail(store_.connect());
+    database_connected_ = true;
     if (pause_is_ours_) {
       store_.pause(*paused_);
       pause_is_ours_ = false;
@@ -80,6 +81,9 @@ void Loop::synchronize() {
     if (!assigned_.empty()) {
       take_partitions();
     } else {
+      // An assignment of nothing has to be answered, too: else the group waits for this member for ever, and it never
+      // takes over.
+      if (joined_) source_.start({});
       paused_.reset();  // a view's pause concerns those who read it
       last_trouble_.clear();
       synchronized_ = true;

@@ -51,7 +51,9 @@ ViewStatus Loop::status() {
   status.fingerprint_bytes = seen_.memory_bytes();
   status.window_events = view_.deduplication_window_events;
   kept_since_.note(seen_.next_number(), status.stepped_at);
-  if (seen_.size() > 0) status.window_age = kept_since_.age(seen_.oldest_number(), status.stepped_at);
+  if (seen_.size() > 0) {
+    status.window_age = kept_since_.age(seen_.oldest_number(), status.stepped_at).value_or(std::chrono::seconds(0));
+  }
   return status;
 }
 

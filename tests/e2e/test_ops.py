@@ -106,8 +106,12 @@ class Gate:
             pass  # shut
 
 
-def test_metrics_add_up_with_the_log_and_the_database(daybook, database, view):
-    positions = daybook.simulate(view, "--duplicates", 0.05, "--poison", 0.01, events=20000)
+def test_metrics_add_up_with_the_log_and_the_database(daybook, database, view, producer):
+    positions = daybook.simulate(view, "--duplicates", 0.05, events=20000)
+    for value in (b"{", b"\xff", b'{"specversion": "2.0"}'):
+        producer.produce(view.topic, value, partition=0, headers={"content-type": "application/cloudevents+json"})
+    assert producer.flush(30) == 0
+    positions[f"{view.topic}/0"] += 3
     records = sum(positions.values())
     worker = Worker(daybook, view)
     daybook.wait_until_applied(view, positions)
@@ -120,7 +124,7 @@ def test_metrics_add_up_with_the_log_and_the_database(daybook, database, view):
     samples = wait_until(read, lambda: f"{records} records accounted for: {worker.get('/metrics')[2]}")
     value = {name: values[()] for name, values in samples.items() if () in values}
     letters = dict(database.query("SELECT code, count(*) FROM daybook.dead_letter GROUP BY code"))
-    assert letters and letters == {code: n for (code,), n in samples["daybook_dead_letters_total"].items() if n > 0}
+    assert letters == {"malformed": 2, "envelope": 1} == {code: n for (code,), n in samples["daybook_dead_letters_total"].items() if n > 0}
     assert {f"{topic}/{number}": n for (number, topic), n in samples["daybook_next_offset"].items()} == positions
     assert set(samples["daybook_lag_records"].values()) == {0} and len(samples["daybook_lag_records"]) == 4
     assert value["daybook_commit_events_sum"] == value["daybook_events_applied_total"] == value["daybook_fingerprints"]
