@@ -26,6 +26,7 @@
 #include "core/definition.h"
 #include "worker/committer.h"
 #include "worker/decode/decoder.h"
+#include "worker/evidence.h"
 #include "worker/flood_window.h"
 #include "worker/fold/batch.h"
 #include "worker/fold/seen_set.h"
@@ -85,6 +86,7 @@ class Loop {
   void count_applied();
   void on_applied(const Applied& applied);
   void on_refused(const Refused& refused);
+  bool make_dead_letter(const TopicPartition& partition, std::int64_t offset, const Rejection& rejection);
   void commit_in_halves();
   void merge(const std::vector<Fingerprint>& others);
 
@@ -103,7 +105,7 @@ class Loop {
   bool fold_one(const Record& record, const DecodedEvent& event);
   bool is_new(OwnedPartition* partition, const Record& record);
   void take_anchors();
-  void add_dead_letter(const Record& record, const DecodedEvent& event);
+  DeadLetter letter_of(const Record& record, const DecodedEvent& event);
   bool is_full() const;
 
   void submit_if_ready();
@@ -162,10 +164,12 @@ class Loop {
   std::vector<DecodedEvent> decoded_;
 
   // Parts of a batch that the database refused, the next one to commit at the back. A part that is refused is halved,
-  // until the guilty event stands alone. That one is condemned: when it is read again, with its bytes at hand, it
-  // becomes a dead letter.
+  // until the guilty event stands alone. It becomes a dead letter in its place if its bytes are at hand. If not (the
+  // first time), it is condemned: when it is read again it becomes one; and from then on evidence is kept for a while.
   std::vector<std::unique_ptr<Batch>> suspects_;
   std::map<std::pair<TopicPartition, std::int64_t>, Rejection> condemned_;
+  Evidence evidence_;
+  std::optional<Time> suspicious_until_;
 
   Time others_until_{};  // other workers committed lately
   Positions stored_;     // what commits since the last assignment reached

@@ -12,6 +12,7 @@ using namespace std::chrono_literals;
 constexpr int fenced_per_minute_max = 6;
 constexpr auto expire_interval = 60'000ms;
 constexpr auto others_interval = 2'000ms;
+constexpr auto suspicious_for = 60'000ms;
 
 }  // namespace
 
@@ -91,6 +92,7 @@ void Loop::on_applied(const Applied& applied) {
   if (applied.head.seq != known_.seq + 1) others_until_ = clock_.now() + others_interval;
   known_ = applied.head;
   for (const auto& [partition, range] : flying_->ranges()) {
+    evidence_.forget_below(partition, range.to);
     std::erase_if(condemned_,
                   [&](const auto& entry) { return entry.first.first == partition && entry.first.second < range.to; });
   }
@@ -111,21 +113,43 @@ void Loop::on_applied(const Applied& applied) {
 void Loop::on_refused(const Refused& refused) {
   const std::size_t events = flying_->events();
   if (events == 0) throw StopError(view_.name + ": the database refuses a batch without events: " + refused.detail);
+  const bool was_suspicious = suspicious_until_.has_value();
+  suspicious_until_ = clock_.now() + suspicious_for;
   if (events == 1) {
     const Batch::Origin guilty = flying_->first_event();
-    const TopicPartition& partition = partitions_.at(guilty.partition).name;
-    condemned_[{partition, guilty.offset}] =
-        Rejection{refused.sqlstate == "22003" ? "range" : "database", refused.detail};
-    restart_from_store("the database refused " + to_string(partition, guilty.offset) +
-                           ", which becomes a dead letter: " + refused.detail,
-                       0ms);
+    const TopicPartition partition = partitions_.at(guilty.partition).name;
+    const Rejection rejection{refused.sqlstate == "22003" ? "range" : "database", refused.detail};
+    const std::string what = "the database refused " + to_string(partition, guilty.offset) +
+                             ", which becomes a dead letter: " + refused.detail;
+    if (make_dead_letter(partition, guilty.offset, rejection)) {
+      spdlog::warn("{}: {}", view_.name, what);
+    } else {
+      condemned_[{partition, guilty.offset}] = rejection;
+      restart_from_store(what, 0ms);
+    }
     return;
   }
-  if (suspects_.empty()) {
+  if (suspects_.empty() && !was_suspicious) {
     spdlog::info("{}: the database refused a batch of {} events; looking for the guilty one: {}", view_.name, events,
                  refused.detail);
   }
   commit_in_halves();
+}
+
+// Turns the batch under way, of this event alone, into one of a dead letter, and commits it. False when that can't be
+// done here: its bytes are not at hand, or a copy of it was dropped and is now the first of its identity.
+bool Loop::make_dead_letter(const TopicPartition& partition, std::int64_t offset, const Rejection& rejection) {
+  const Fingerprint fingerprint = flying_->fingerprints().front();
+  const std::optional<Record> record = evidence_.find(partition, offset);
+  if (!record || evidence_.was_copy_dropped(fingerprint)) return false;
+  DecodedEvent guilty;
+  decoder_.describe(*record, guilty);
+  guilty.rejection = rejection;
+  seen_.erase(fingerprint);
+  flying_->replace_events(letter_of(*record, guilty));
+  flood_.add(true);
+  start_commit();
+  return true;
 }
 
 // The first half of the batch under way now, the other one after it.

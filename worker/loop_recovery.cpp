@@ -48,6 +48,7 @@ void Loop::restart_from_store(const std::string& why, std::chrono::milliseconds 
   open_is_full_ = false;
   partitions_.clear();
   flood_.clear();
+  evidence_.clear();
   if (seen_.is_worn()) loaded_ = false;
   synchronized_ = false;
   stalled_ = false;
@@ -171,6 +172,8 @@ void Loop::on_paused(const std::string& why) {
 // state (a standby that lagged): then the head isn't the one we know, and everything is read again.
 void Loop::load_or_tail(bool new_session) {
   if (!loaded_ || (new_session && store_.head() != known_)) {
+    // A set that was read in part must not be taken for this one, even if the next session is at known_ again.
+    loaded_ = false;
     seen_.clear();
     kept_since_.clear();
     const Time begin = clock_.now();

@@ -112,7 +112,9 @@ void run_view(const WorkerSettings& settings, const ViewDefinition& view, Sign s
   SteadyClock clock;
   PgStore store(settings.database, view, generation, owner_name());
   KafkaSource source(source_settings(settings, view));
-  Loop loop(view, key_of(generation), source, store, clock, settings.limits);
+  const Ports real{source, store, clock};
+  const Ports ports = settings.decorate ? settings.decorate(real) : real;
+  Loop loop(view, key_of(generation), ports.source, ports.store, ports.clock, settings.limits);
   spdlog::info("{}: worker started; group {}, generation {}", view.name, group_of(view), generation.id);
 
   std::string last_line = loop.describe();

@@ -2,15 +2,24 @@
 #pragma once
 
 #include <atomic>
+#include <functional>
 #include <string>
 #include <vector>
 
 #include "core/definition.h"
 #include "kafka/client.h"
 #include "worker/limits.h"
+#include "worker/ports.h"
 #include "worker/status_board.h"
 
 namespace daybook {
+
+// What a view's loop works with.
+struct Ports {
+  Source& source;
+  Store& store;
+  Clock& clock;
+};
 
 struct WorkerSettings {
   std::string brokers;
@@ -22,6 +31,9 @@ struct WorkerSettings {
   int patience_seconds = 30;
   Limits limits;
   StatusBoard* board = nullptr;  // where the views, in their order, tell how they are; none: nobody looks
+  // Puts something between a view's loop and its real ports; called by each view's thread. What it returns must live
+  // until run_worker() returns. For tests that end the process at a named moment (tests/faults).
+  std::function<Ports(Ports)> decorate;
 };
 
 // The consumer group of a view's workers.

@@ -109,6 +109,14 @@ std::size_t Batch::drop(const std::vector<Fingerprint>& identities) {
   return count;
 }
 
+void Batch::replace_events(DeadLetter dead_letter) {
+  events_.clear();
+  changes_.clear();
+  rows_.clear();
+  magnitude_ = 0;
+  add(std::move(dead_letter));
+}
+
 void Batch::take_front(Batch& whole, std::size_t count) {
   count = std::min(count, whole.events_.size());
   const auto first_kept = whole.events_.begin() + static_cast<std::ptrdiff_t>(count);

@@ -81,6 +81,9 @@ class Batch {
   // first event that stays: each is then a batch of its own, and this one has to be committed first.
   void take_front(Batch& whole, std::size_t count);
 
+  // Takes all events out, in favour of a dead letter; the ranges stay.
+  void replace_events(DeadLetter dead_letter);
+
   bool empty() const { return ranges_.empty(); }
   std::size_t events() const { return events_.size(); }
   Origin first_event() const { return {events_.front().partition, events_.front().offset}; }
