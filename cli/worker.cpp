@@ -1,6 +1,8 @@
 // `daybook worker`: keeps views up to date until it is told to stop.
 #include "worker/worker.h"
 
+#include <spdlog/spdlog.h>
+
 #include <atomic>
 #include <csignal>
 #include <memory>
@@ -9,6 +11,8 @@
 #include "core/definition_reader.h"
 #include "core/error.h"
 #include "core/names.h"
+#include "http/server.h"
+#include "ops/endpoint.h"
 
 namespace daybook {
 namespace {
@@ -25,6 +29,8 @@ struct Options {
   double flood_share = Limits{}.flood_share;
   std::size_t flood_records = Limits{}.flood_records;
   std::string dead_letter_topic;
+  std::string http;
+  bool http_anywhere = false;
 };
 
 // Copies that come back through the view's own topic would become dead letters again, for ever.
@@ -39,6 +45,23 @@ void check_dead_letter_topic(const std::string& topic, const std::vector<ViewDef
         throw UsageError("--dead-letter-topic " + topic + ": view " + view.name + " reads it; name another topic");
     }
   }
+}
+
+// Health and metrics, when they are asked for; listening when this returns.
+std::unique_ptr<http::Server> serve(const Options& options, const StatusBoard& board) {
+  if (options.http.empty()) return nullptr;
+  const http::Address address = http::parse_address(options.http);
+  if (!address.is_loopback && !options.http_anywhere) {
+    throw UsageError("--http " + options.http +
+                     " is reachable from other machines, without password or encryption: give a loopback address such"
+                     " as 127.0.0.1:9464, or say that this is meant with --http-anywhere");
+  }
+  auto server = std::make_unique<http::Server>(address, http::ServerLimits{}, [&board](const http::Request& request) {
+    return ops::answer(request,
+                       {DAYBOOK_VERSION, board.all(), ops::process_figures(), std::chrono::steady_clock::now()});
+  });
+  spdlog::info("http: health and metrics on http://{}", server->address());
+  return server;
 }
 
 }  // namespace
@@ -74,6 +97,13 @@ void add_worker_command(CLI::App& app, int& code) {
       ->add_option("--dead-letter-topic", options->dead_letter_topic,
                    "A topic that gets a copy of each dead letter; it has to exist")
       ->envname("DAYBOOK_DEAD_LETTER_TOPIC");
+  command
+      ->add_option(
+          "--http", options->http,
+          "Answer /livez, /readyz, /healthz and /metrics on this IP:PORT; port 0: a free one, which the log names")
+      ->envname("DAYBOOK_HTTP");
+  command->add_flag("--http-anywhere", options->http_anywhere, "Let --http be an address that other machines reach")
+      ->envname("DAYBOOK_HTTP_ANYWHERE");
   command->callback([options, &code] {
     const std::vector<ViewDefinition> views = load_definitions(options->views);
     check_dead_letter_topic(options->dead_letter_topic, views);
@@ -87,6 +117,11 @@ void add_worker_command(CLI::App& app, int& code) {
     settings.limits.flood_share = options->flood_share;
     settings.limits.flood_records = options->flood_records;
     settings.dead_letter_topic = options->dead_letter_topic;
+    std::vector<std::string> names;
+    for (const ViewDefinition& view : views) names.push_back(view.name);
+    StatusBoard board(names);
+    const std::unique_ptr<http::Server> server = serve(*options, board);
+    if (server) settings.board = &board;
     run_worker(settings, views, stop_requested);
     code = exit_code::ok;
   });

@@ -100,6 +100,7 @@ void Loop::poll() {
   if (polled.assigned) assigned_ = *polled.assigned;
   if (polled.revoked) on_revoked();
   if (polled.assigned) {
+    joined_ = true;
     synchronized_ = false;
     retry_at_ = clock_.now();
   }
@@ -323,6 +324,7 @@ void Loop::start_commit() {
     const auto range = flying_->ranges().find(partition.name);
     if (range != flying_->ranges().end()) owned[partition.name] = {range->second.from, partition.epoch};
   }
+  commit_started_at_ = clock_.now();
   committer_->start(*flying_, std::move(owned), known_.seq);
 }
 

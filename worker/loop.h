@@ -10,8 +10,9 @@
 //   - A partition is folded only once the log has shown the record that was applied last (its anchor), or can't show it
 //     any more.
 //
-// One class in three files: loop.cpp is the round (poll, fold, submit), loop_outcomes.cpp what becomes of a commit,
-// loop_recovery.cpp assignment, pause and going on from the stored positions.
+// One class in four files: loop.cpp is the round (poll, fold, submit), loop_outcomes.cpp what becomes of a commit,
+// loop_recovery.cpp assignment, pause and going on from the stored positions, loop_status.cpp what it tells about
+// itself.
 #pragma once
 
 #include <chrono>
@@ -32,23 +33,9 @@
 #include "worker/limits.h"
 #include "worker/partition_table.h"
 #include "worker/ports.h"
+#include "worker/status.h"
 
 namespace daybook {
-
-// What happened since the start; for log lines and tests. What was folded but then read again counts once, when it is
-// committed.
-struct Counters {
-  std::uint64_t applied_events = 0;
-  std::uint64_t duplicates = 0;
-  std::uint64_t ids_reused = 0;  // duplicates whose content differs
-  std::uint64_t passed_over = 0;
-  std::uint64_t dead_letters = 0;
-  std::uint64_t stale_records = 0;  // below the expected offset, or of a partition that isn't assigned
-  std::uint64_t commits = 0;
-  std::uint64_t fenced = 0;
-  std::uint64_t restarts = 0;  // times that reading began again from the stored positions
-  std::map<std::string, std::uint64_t> dead_letters_by_code;
-};
 
 class Loop {
  public:
@@ -81,6 +68,8 @@ class Loop {
   // recognized. Nothing while it is not known, or no event was seen yet.
   std::optional<std::chrono::seconds> deduplication_age() const;
   std::string describe() const;  // one line for the log
+  // For others to look at. On the loop's thread, between steps; some microseconds.
+  ViewStatus status();
 
  private:
   using Time = std::chrono::steady_clock::time_point;
@@ -91,6 +80,8 @@ class Loop {
     std::uint64_t ids_reused = 0;
     std::uint64_t passed_over = 0;
   };
+
+  std::pair<ViewStatus::State, std::string> state() const;
 
   void round();
   bool wait_for_committer();
@@ -147,6 +138,7 @@ class Loop {
   Decoder decoder_;
   SeenSet seen_;
   Counters counters_;
+  CommitSizes commit_sizes_;
   std::minstd_rand jitter_;
 
   // What the group assigned, and what of it was taken in the store. `synchronized_`: the session is good, the set is
@@ -154,6 +146,7 @@ class Loop {
   std::vector<TopicPartition> assigned_;
   PartitionTable partitions_;
   bool synchronized_ = false;
+  bool joined_ = false;  // the group has answered with an assignment, be it of no partition
   bool loaded_ = false;
   bool stalled_ = false;  // the source was stopped because the store is slow
   Head known_;
@@ -198,6 +191,9 @@ class Loop {
   std::uint64_t unreported_reused_ids_ = 0;
   std::string last_reused_id_;
   std::optional<Time> reused_ids_reported_at_;
+  Time commit_started_at_{};
+  std::optional<Time> committed_at_;
+  bool database_connected_ = false;  // as of when the store was last free
 
   // Last, so that it is destroyed first: its thread reads the batch that is being committed.
   std::unique_ptr<Committer> committer_;

@@ -77,6 +77,10 @@ void Loop::on_fenced() {
 
 void Loop::count_applied() {
   ++counters_.commits;
+  committed_at_ = clock_.now();
+  commit_sizes_.seconds.observe(std::chrono::duration<double>(*committed_at_ - commit_started_at_).count());
+  commit_sizes_.events.observe(static_cast<double>(flying_->events()));
+  commit_sizes_.rows.observe(static_cast<double>(flying_->rows()));
   counters_.applied_events += flying_->events();
   counters_.dead_letters += flying_->dead_letters().size();
   for (const DeadLetter& letter : flying_->dead_letters()) ++counters_.dead_letters_by_code[letter.rejection.code];
@@ -84,7 +88,10 @@ void Loop::count_applied() {
   counters_.ids_reused += flying_tally_.ids_reused;
   counters_.passed_over += flying_tally_.passed_over;
   flying_tally_ = {};
-  for (const auto& [name, range] : flying_->ranges()) stored_[name] = range.to;
+  for (const auto& [name, range] : flying_->ranges()) {
+    stored_[name] = range.to;
+    if (OwnedPartition* const partition = partitions_.find(name)) partition->stored = range.to;
+  }
   mirror_due_ = true;
 }
 

@@ -22,6 +22,7 @@ void Loop::on_revoked() {
     // Still under way: whatever comes of it, the next owner's take() waits for it; ours will be settled later.
   }
   condemned_.clear();  // another worker decides, and perhaps another log is there when this one reads it again
+  joined_ = false;
   restart_from_store("", 0ms);
 }
 
@@ -75,6 +76,7 @@ std::chrono::milliseconds Loop::next_backoff() {
 void Loop::synchronize() {
   try {
     load_or_tail(store_.connect());
+    database_connected_ = true;
     if (pause_is_ours_) {
       store_.pause(*paused_);
       pause_is_ours_ = false;
@@ -82,6 +84,9 @@ void Loop::synchronize() {
     if (!assigned_.empty()) {
       take_partitions();
     } else {
+      // An assignment of nothing has to be answered, too: else the group waits for this member for ever, and it never
+      // takes over.
+      if (joined_) source_.start({});
       paused_.reset();  // a view's pause concerns those who read it
       last_trouble_.clear();
       synchronized_ = true;
@@ -114,7 +119,7 @@ void Loop::take_partitions() {
     OwnedPartition partition;
     partition.name = name;
     partition.epoch = owned.epoch;
-    partition.open_from = partition.folded = owned.next;
+    partition.stored = partition.open_from = partition.folded = owned.next;
     partition.expected = owned.anchor;
     partition.heard_at = clock_.now();
     check_range(partition, ranges.at(name));

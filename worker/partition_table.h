@@ -15,6 +15,7 @@ namespace daybook {
 struct OwnedPartition {
   TopicPartition name;
   std::int64_t epoch = 0;
+  std::int64_t stored = 0;     // what the store has
   std::int64_t open_from = 0;  // where the open batch begins
   std::int64_t folded = 0;     // the next offset to fold
   bool at_end = false;         // the log had nothing behind `folded` when it was last read

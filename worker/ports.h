@@ -53,6 +53,8 @@ class Source {
   virtual LogRange range(const TopicPartition& partition) = 0;
   // The next offset to be written, as of the last fetch; asks nobody. -1: not known.
   virtual std::int64_t known_end(const TopicPartition& partition) = 0;
+  // Why nothing can be read at the moment, as far as it is known without asking; empty: nothing is known against it.
+  virtual std::string outage() { return {}; }
   // Tells the group how far the view is. Progress for tools to look at, no more.
   virtual void mirror(const Positions& positions) = 0;
   // Ends a poll() that waits. The only call that other threads may make.
@@ -117,6 +119,8 @@ class Store {
   virtual ~Store() = default;
   // Makes sure that there is a session; true when it is a new one.
   virtual bool connect() = 0;
+  // Whether there is one, as far as it is known without asking.
+  virtual bool is_connected() { return true; }
   // The fingerprints of the window, oldest first, in chunks. `expect` is told how many there will be (or a few more)
   // before the first.
   virtual Head load(const std::function<void(std::uint64_t)>& expect,

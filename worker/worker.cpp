@@ -31,6 +31,37 @@ std::string owner_name() {
   return std::string(host) + ":" + std::to_string(getpid());
 }
 
+// A view's place on the board.
+class Sign {
+ public:
+  Sign(StatusBoard* board, std::size_t number) : board_(board), number_(number) {}
+
+  // Between steps; far less often than there are steps.
+  void show(Loop& loop, std::chrono::steady_clock::time_point now) {
+    if (board_ == nullptr || now < next_) return;
+    next_ = now + interval;
+    board_->publish(number_, loop.status());
+  }
+
+  // Before there is a loop.
+  void show_waiting(const ViewDefinition& view, const std::string& reason) {
+    if (board_ == nullptr) return;
+    ViewStatus status;
+    status.view = view.name;
+    status.state = ViewStatus::State::waiting;
+    status.reason = reason;
+    status.stepped_at = std::chrono::steady_clock::now();
+    status.window_events = view.deduplication_window_events;
+    board_->publish(number_, std::move(status));
+  }
+
+ private:
+  static constexpr auto interval = 200ms;
+  StatusBoard* board_;
+  std::size_t number_;
+  std::chrono::steady_clock::time_point next_{};
+};
+
 sql::Generation find_generation(const WorkerSettings& settings, const ViewDefinition& view) {
   const postgres::Connection connection = postgres::connect(settings.database, "daybook-worker/" + view.name);
   sql::Generation generation = sql::require_generation(*connection, view.name);
@@ -45,7 +76,7 @@ sql::Generation find_generation(const WorkerSettings& settings, const ViewDefini
 // Tries again while the database is away: forever, or for the patience of `once`.
 // Nothing when it is told to stop meanwhile.
 std::optional<sql::Generation> wait_for_generation(const WorkerSettings& settings, const ViewDefinition& view,
-                                                   const std::atomic<bool>& stop) {
+                                                   Sign& sign, const std::atomic<bool>& stop) {
   const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(settings.patience_seconds);
   std::string last;
   auto delay = 100ms;
@@ -56,6 +87,7 @@ std::optional<sql::Generation> wait_for_generation(const WorkerSettings& setting
       if (settings.once && std::chrono::steady_clock::now() >= deadline) throw;
       if (last != error.what()) spdlog::warn("{}: {}; trying again", view.name, error.what());
       last = error.what();
+      sign.show_waiting(view, last);
     }
     for (auto waited = 0ms; waited < delay && !stop; waited += 50ms) std::this_thread::sleep_for(50ms);
     delay = std::min<std::chrono::milliseconds>(delay * 2, 5s);
@@ -74,8 +106,8 @@ KafkaSource::Settings source_settings(const WorkerSettings& settings, const View
   return {settings.brokers, group_of(view), view.topics(), settings.properties};
 }
 
-void run_view(const WorkerSettings& settings, const ViewDefinition& view, const std::atomic<bool>& stop) {
-  const std::optional<sql::Generation> found = wait_for_generation(settings, view, stop);
+void run_view(const WorkerSettings& settings, const ViewDefinition& view, Sign sign, const std::atomic<bool>& stop) {
+  const std::optional<sql::Generation> found = wait_for_generation(settings, view, sign, stop);
   if (!found) return;
   const sql::Generation& generation = *found;
   SteadyClock clock;
@@ -97,6 +129,7 @@ void run_view(const WorkerSettings& settings, const ViewDefinition& view, const 
   auto last_read = clock.now();
   while (!stop) {
     loop.step();
+    sign.show(loop, clock.now());
     if (loop.reading()) last_read = clock.now();
     if (settings.once) {
       if (loop.pause_is_stored()) throw StopError(view.name + " is paused: " + *loop.paused());
@@ -141,7 +174,7 @@ void run_worker(const WorkerSettings& settings, const std::vector<ViewDefinition
   for (std::size_t i = 0; i < views.size(); ++i) {
     threads.emplace_back([&, i] {
       try {
-        run_view(settings, views[i], stop_all);
+        run_view(settings, views[i], Sign(settings.board, i), stop_all);
       } catch (...) {
         errors[i] = std::current_exception();
         stop_all = true;

@@ -15,6 +15,7 @@ class PgStore : public Store {
   PgStore(std::string uri, const ViewDefinition& view, sql::Generation generation, std::string owner);
 
   bool connect() override;
+  bool is_connected() override { return connection_ && connection_->is_open(); }
   Head load(const std::function<void(std::uint64_t)>& expect,
             const std::function<void(std::span<const Fingerprint>)>& each_chunk) override;
   Tail tail(std::int64_t seq) override;

@@ -11,6 +11,9 @@ namespace {
 
 constexpr std::size_t messages_per_poll = 2048;
 constexpr std::chrono::milliseconds ask_timeout{5'000};
+// While no broker is known to be reachable.
+constexpr std::chrono::milliseconds look_interval{1'000};
+constexpr int look_timeout_ms = 100;
 
 kafka::Client make_consumer(const KafkaSource::Settings& settings, void* opaque,
                             void (*rebalance)(rd_kafka_t*, rd_kafka_resp_err_t, rd_kafka_topic_partition_list_t*,
@@ -99,9 +102,23 @@ void KafkaSource::on_error(rd_kafka_t*, int code, const char* reason, void* opaq
   auto* self = static_cast<KafkaSource*>(opaque);
   const std::string before = self->trouble_.reason();
   self->trouble_.note(code, reason);
+  // Said once when the last broker that it knows is gone; nothing is said when one is back.
+  if (code == RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN) self->is_cut_off_ = true;
   if (self->trouble_.is_final() && !self->was_assigned_) return;  // poll() says it
   if (self->trouble_.reason() != before) spdlog::warn("kafka: {}; trying again", self->trouble_.reason());
 }
+
+void KafkaSource::look_for_brokers() {
+  const auto now = std::chrono::steady_clock::now();
+  if (now - looked_for_brokers_at_ < look_interval) return;
+  looked_for_brokers_at_ = now;
+  const rd_kafka_metadata_t* metadata = nullptr;
+  if (rd_kafka_metadata(client_.get(), 0, nullptr, &metadata, look_timeout_ms) != RD_KAFKA_RESP_ERR_NO_ERROR) return;
+  rd_kafka_metadata_destroy(metadata);
+  is_cut_off_ = false;
+}
+
+std::string KafkaSource::outage() { return is_cut_off_ ? "broker: none can be reached: " + trouble_.reason() : ""; }
 
 void KafkaSource::release_messages() {
   for (std::size_t i = 0; i < message_count_; ++i) rd_kafka_message_destroy(messages_[i]);
@@ -137,6 +154,7 @@ Polled KafkaSource::poll(std::chrono::milliseconds timeout) {
   }
   for (std::size_t i = 0; i < message_count_; ++i) take_message(messages_[i]);
   keep_fetching();
+  if (is_cut_off_) look_for_brokers();
   polled.records = records_;
   polled.ends = ends_;
   return polled;

@@ -41,12 +41,14 @@ class KafkaSource : public Source, private HeaderReader {
   std::string cluster_id() override;
   LogRange range(const TopicPartition& partition) override;
   std::int64_t known_end(const TopicPartition& partition) override;
+  std::string outage() override;
   void mirror(const Positions& positions) override;
   void wake() override;
 
  private:
   static void on_rebalance(rd_kafka_t*, rd_kafka_resp_err_t, rd_kafka_topic_partition_list_t*, void* opaque);
   static void on_error(rd_kafka_t*, int code, const char* reason, void* opaque);
+  void look_for_brokers();
   void read(const void* native, std::vector<Header>& out) const override;
   void release_messages();
   void take_message(rd_kafka_message_t* message);
@@ -70,6 +72,8 @@ class KafkaSource : public Source, private HeaderReader {
   bool revoked_ = false;
   std::optional<std::vector<TopicPartition>> assigned_;
   bool closing_ = false;
+  bool is_cut_off_ = false;  // no broker could be reached when librdkafka last said or was asked
+  std::chrono::steady_clock::time_point looked_for_brokers_at_{};
 };
 
 }  // namespace daybook

@@ -1,0 +1,43 @@
+#include "http/message.h"
+
+#include <nlohmann/json.hpp>
+
+namespace daybook::http {
+
+const char* reason_phrase(unsigned status) {
+  switch (status) {
+    case 200:
+      return "OK";
+    case 400:
+      return "Bad Request";
+    case 404:
+      return "Not Found";
+    case 405:
+      return "Method Not Allowed";
+    case 408:
+      return "Request Timeout";
+    case 413:
+      return "Content Too Large";
+    case 431:
+      return "Request Header Fields Too Large";
+    case 500:
+      return "Internal Server Error";
+    case 503:
+      return "Service Unavailable";
+    case 505:
+      return "HTTP Version Not Supported";
+    default:
+      return "Error";
+  }
+}
+
+Response problem(unsigned status, const std::string& detail, const std::string& members) {
+  // "about:blank" says that the problem is the status itself; its title is then the status's phrase.
+  const nlohmann::ordered_json fields = {
+      {"type", "about:blank"}, {"title", reason_phrase(status)}, {"status", status}, {"detail", detail}};
+  std::string body = fields.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace);
+  if (!members.empty()) body.insert(body.size() - 1, "," + members);
+  return {status, "application/problem+json", body + "\n", {}};
+}
+
+}  // namespace daybook::http
