@@ -36,6 +36,7 @@ void add_views_command(CLI::App& app, int& code);
 void add_migrate_command(CLI::App& app, int& code);
 void add_worker_command(CLI::App& app, int& code);
 void add_positions_command(CLI::App& app, int& code);
+void add_dead_letters_command(CLI::App& app, int& code);
 void add_publish_command(CLI::App& app, int& code);
 void add_simulate_command(CLI::App& app, int& code);
 void add_verify_command(CLI::App& app, int& code);

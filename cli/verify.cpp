@@ -23,7 +23,7 @@ constexpr const char* rules =
     "  dead        recorded dead letters are left out; one for a valid record (codes malformed, envelope, member,\n"
     "  letters     future), and an invalid record without one, are differences; range and database are taken as "
     "recorded\n"
-    "  redriven    records with the header daybook-redrive count for the view that it names only\n"
+    "  redriven    events with the attribute daybookredrive count for the view that it names only\n"
     "  the clock   no rows are made by the clock in this release\n"
     "Exit codes: 0 no difference; 1 differences; 5 the log no longer starts where the view did.\n"
     "Example: daybook verify dashboard_daily_summary --brokers localhost:9092 --database "

@@ -7,6 +7,8 @@
 
 #include "cli/command.h"
 #include "core/definition_reader.h"
+#include "core/error.h"
+#include "core/names.h"
 
 namespace daybook {
 namespace {
@@ -22,7 +24,22 @@ struct Options {
   bool once = false;
   double flood_share = Limits{}.flood_share;
   std::size_t flood_records = Limits{}.flood_records;
+  std::string dead_letter_topic;
 };
+
+// Copies that come back through the view's own topic would become dead letters again, for ever.
+void check_dead_letter_topic(const std::string& topic, const std::vector<ViewDefinition>& views) {
+  if (topic.empty()) return;
+  if (!is_topic_name(topic)) {
+    throw UsageError("--dead-letter-topic " + topic + ": expected a topic's name: letters, digits, '.', '_' and '-'");
+  }
+  for (const ViewDefinition& view : views) {
+    for (const std::string& read : view.topics()) {
+      if (read == topic)
+        throw UsageError("--dead-letter-topic " + topic + ": view " + view.name + " reads it; name another topic");
+    }
+  }
+}
 
 }  // namespace
 
@@ -53,8 +70,13 @@ void add_worker_command(CLI::App& app, int& code) {
       ->envname("DAYBOOK_FLOOD_RECORDS")
       ->check(CLI::Range(std::size_t{10}, std::size_t{1'000'000}))
       ->capture_default_str();
+  command
+      ->add_option("--dead-letter-topic", options->dead_letter_topic,
+                   "A topic that gets a copy of each dead letter; it has to exist")
+      ->envname("DAYBOOK_DEAD_LETTER_TOPIC");
   command->callback([options, &code] {
     const std::vector<ViewDefinition> views = load_definitions(options->views);
+    check_dead_letter_topic(options->dead_letter_topic, views);
     std::signal(SIGTERM, request_stop);
     std::signal(SIGINT, request_stop);
     WorkerSettings settings;
@@ -64,6 +86,7 @@ void add_worker_command(CLI::App& app, int& code) {
     settings.once = options->once;
     settings.limits.flood_share = options->flood_share;
     settings.limits.flood_records = options->flood_records;
+    settings.dead_letter_topic = options->dead_letter_topic;
     run_worker(settings, views, stop_requested);
     code = exit_code::ok;
   });

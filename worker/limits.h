@@ -21,6 +21,8 @@ struct Limits {
   // While other workers commit to the same view: they wait for this one's lock.
   std::size_t rows_max_shared = 8'000;
   std::size_t events_max_shared = 50'000;
+  // While the database refuses events: a guilty one is found in smaller batches at less cost.
+  std::size_t events_max_suspicious = 2'000;
   // A full batch behind a commit that takes longer than this: the source stops fetching, so that memory stays
   // bounded while polling goes on.
   std::chrono::milliseconds stall_max{5'000};

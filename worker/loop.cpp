@@ -46,7 +46,7 @@ Loop::Loop(const ViewDefinition& view, const FingerprintKey& key, Source& source
       flying_(std::make_unique<Batch>(view)),
       decoded_(decode_group),
       committer_(std::move(committer)) {
-  expired_at_ = looked_at_ = clock_.now();
+  looked_at_ = clock_.now();
 }
 
 void Loop::step() {
@@ -118,6 +118,9 @@ std::chrono::milliseconds Loop::patience() const { return committer_->busy() ? 1
 
 bool Loop::is_full() const {
   const bool shared = clock_.now() < others_until_;
+  if (suspicious_until_ &&
+      (open_->events() >= limits_.events_max_suspicious || evidence_.memory_bytes() >= limits_.bytes_max))
+    return true;
   return open_is_full_ || flood_.is_flooded() ||
          open_->events() >= (shared ? limits_.events_max_shared : limits_.events_max) ||
          open_->rows() >= (shared ? limits_.rows_max_shared : limits_.rows_max) ||
@@ -197,6 +200,7 @@ bool Loop::is_new(OwnedPartition* partition, const Record& record) {
     }
   }
   if (record.offset >= partition->folded || DAYBOOK_DEFECT("records below the position are folded")) return true;
+  partition->heard_at = clock_.now();  // from a late anchor on, much may come before anything is new
   if (!is_anchor) ++counters_.stale_records;
   return false;
 }
@@ -210,23 +214,25 @@ bool Loop::fold_one(const Record& record, const DecodedEvent& event) {
     DecodedEvent guilty;
     decoder_.describe(record, guilty);
     guilty.rejection = condemned->second;
-    if (!DAYBOOK_DEFECT("a condemned event is passed over")) add_dead_letter(record, guilty);
+    if (!DAYBOOK_DEFECT("a condemned event is passed over")) open_->add(letter_of(record, guilty));
   } else if (event.outcome == Outcome::contributes) {
     if (!open_->can_add(event)) return false;
     switch (seen_.insert(event.fingerprint)) {
       case SeenSet::Inserted::fresh:
         open_->add(event, {partitions_.number(*partition), record.offset});
-        break;
-      case SeenSet::Inserted::duplicate:
-        ++open_tally_.duplicates;
+        if (suspicious_until_) evidence_.add(partition->name, record);
         break;
       case SeenSet::Inserted::other_content:
-        ++open_tally_.duplicates;
         ++open_tally_.ids_reused;
+        note_reused_id(record, partition->name);
+        [[fallthrough]];
+      case SeenSet::Inserted::duplicate:
+        ++open_tally_.duplicates;
+        if (suspicious_until_) evidence_.add_dropped(event.fingerprint);
         break;
     }
   } else if (event.outcome == Outcome::rejected) {
-    add_dead_letter(record, event);
+    open_->add(letter_of(record, event));
   } else {
     ++open_tally_.passed_over;
   }
@@ -240,7 +246,7 @@ bool Loop::fold_one(const Record& record, const DecodedEvent& event) {
   return true;
 }
 
-void Loop::add_dead_letter(const Record& record, const DecodedEvent& event) {
+DeadLetter Loop::letter_of(const Record& record, const DecodedEvent& event) {
   DeadLetter letter;
   letter.partition = {partitions_.topic(record), record.partition};
   letter.offset = record.offset;
@@ -255,7 +261,7 @@ void Loop::add_dead_letter(const Record& record, const DecodedEvent& event) {
   letter.source = event.source;
   letter.id = event.id;
   letter.type = event.type;
-  open_->add(std::move(letter));
+  return letter;
 }
 
 // ---- submit ----
@@ -332,9 +338,15 @@ void Loop::mirror() {
 void Loop::pass_time() {
   const Time now = clock_.now();
   if (synchronized_ && now - mirrored_at_ >= mirror_interval) mirror();
+  report_reused_ids();
   // The store is not free.
   if ((committer_->busy() && !DAYBOOK_DEFECT("the store is used during a commit")) || !synchronized_) return;
+  if (suspicious_until_ && now >= *suspicious_until_) {
+    suspicious_until_.reset();
+    evidence_.clear();
+  }
   look_for_stuck_partitions(now);
+  expire_if_due();
   if (now - looked_at_ < look_interval) return;
   // A worker that has nothing to commit stays near the others' fingerprints, so that its next commit need not
   // look through many of them under the lock.

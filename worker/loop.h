@@ -25,6 +25,7 @@
 #include "core/definition.h"
 #include "worker/committer.h"
 #include "worker/decode/decoder.h"
+#include "worker/evidence.h"
 #include "worker/flood_window.h"
 #include "worker/fold/batch.h"
 #include "worker/fold/seen_set.h"
@@ -76,6 +77,9 @@ class Loop {
 
   const Counters& counters() const { return counters_; }
   const SeenSet& seen() const { return seen_; }
+  // How long ago the oldest event of the deduplication window was committed: a copy that comes within this time is
+  // recognized. Nothing while it is not known, or no event was seen yet.
+  std::optional<std::chrono::seconds> deduplication_age() const;
   std::string describe() const;  // one line for the log
 
  private:
@@ -97,8 +101,14 @@ class Loop {
   void count_applied();
   void on_applied(const Applied& applied);
   void on_refused(const Refused& refused);
+  bool make_dead_letter(const TopicPartition& partition, std::int64_t offset, const Rejection& rejection);
   void commit_in_halves();
   void merge(const std::vector<Fingerprint>& others);
+  void expire_if_due();
+  void note_reused_id(const Record& record, const TopicPartition& partition);
+  void note_reused_id(const std::string& what);
+  void report_reused_ids();
+  std::string place_of(const Fingerprint& fingerprint) const;
 
   void on_revoked();
   void synchronize();
@@ -115,7 +125,7 @@ class Loop {
   bool fold_one(const Record& record, const DecodedEvent& event);
   bool is_new(OwnedPartition* partition, const Record& record);
   void take_anchors();
-  void add_dead_letter(const Record& record, const DecodedEvent& event);
+  DeadLetter letter_of(const Record& record, const DecodedEvent& event);
   bool is_full() const;
 
   void submit_if_ready();
@@ -171,17 +181,23 @@ class Loop {
   std::vector<DecodedEvent> decoded_;
 
   // Parts of a batch that the database refused, the next one to commit at the back. A part that is refused is halved,
-  // until the guilty event stands alone. That one is condemned: when it is read again, with its bytes at hand, it
-  // becomes a dead letter.
+  // until the guilty event stands alone. It becomes a dead letter in its place if its bytes are at hand. If not (the
+  // first time), it is condemned: when it is read again it becomes one; and from then on evidence is kept for a while.
   std::vector<std::unique_ptr<Batch>> suspects_;
   std::map<std::pair<TopicPartition, std::int64_t>, Rejection> condemned_;
+  Evidence evidence_;
+  std::optional<Time> suspicious_until_;
 
   Time others_until_{};  // other workers committed lately
   Positions stored_;     // what commits since the last assignment reached
   bool mirror_due_ = false;
   Time mirrored_at_{};
-  Time expired_at_{};
+  Time expire_at_{};
+  std::optional<Time> oldest_seen_at_;  // when the oldest event of the window was committed
   Time looked_at_{};
+  std::uint64_t unreported_reused_ids_ = 0;
+  std::string last_reused_id_;
+  std::optional<Time> reused_ids_reported_at_;
 
   // Last, so that it is destroyed first: its thread reads the batch that is being committed.
   std::unique_ptr<Committer> committer_;

@@ -1,6 +1,8 @@
 // What becomes of a commit: the loop's answer to each outcome.
 #include <spdlog/spdlog.h>
 
+#include <algorithm>
+
 #include "core/error.h"
 #include "worker/defect.h"
 #include "worker/loop.h"
@@ -11,8 +13,10 @@ namespace {
 using namespace std::chrono_literals;
 
 constexpr int fenced_per_minute_max = 6;
-constexpr auto expire_interval = 60'000ms;
+constexpr auto expire_interval = 10'000ms;
+constexpr auto reused_ids_interval = 1'000ms;
 constexpr auto others_interval = 2'000ms;
+constexpr auto suspicious_for = 60'000ms;
 
 }  // namespace
 
@@ -90,15 +94,13 @@ void Loop::on_applied(const Applied& applied) {
   if (applied.head.seq != known_.seq + 1) others_until_ = clock_.now() + others_interval;
   known_ = applied.head;
   for (const auto& [partition, range] : flying_->ranges()) {
+    evidence_.forget_below(partition, range.to);
     std::erase_if(condemned_,
                   [&](const auto& entry) { return entry.first.first == partition && entry.first.second < range.to; });
   }
   flying_->clear();
   merge(applied.others);
-  if (clock_.now() - expired_at_ >= expire_interval) {
-    expired_at_ = clock_.now();
-    store_.expire();
-  }
+  expire_if_due();
   if (!suspects_.empty()) {
     flying_ = std::move(suspects_.back());
     suspects_.pop_back();
@@ -110,21 +112,43 @@ void Loop::on_applied(const Applied& applied) {
 void Loop::on_refused(const Refused& refused) {
   const std::size_t events = flying_->events();
   if (events == 0) throw StopError(view_.name + ": the database refuses a batch without events: " + refused.detail);
+  const bool was_suspicious = suspicious_until_.has_value();
+  suspicious_until_ = clock_.now() + suspicious_for;
   if (events == 1) {
     const Batch::Origin guilty = flying_->first_event();
-    const TopicPartition& partition = partitions_.at(guilty.partition).name;
-    condemned_[{partition, guilty.offset}] =
-        Rejection{refused.sqlstate == "22003" ? "range" : "database", refused.detail};
-    restart_from_store("the database refused " + to_string(partition, guilty.offset) +
-                           ", which becomes a dead letter: " + refused.detail,
-                       0ms);
+    const TopicPartition partition = partitions_.at(guilty.partition).name;
+    const Rejection rejection{refused.sqlstate == "22003" ? "range" : "database", refused.detail};
+    const std::string what = "the database refused " + to_string(partition, guilty.offset) +
+                             ", which becomes a dead letter: " + refused.detail;
+    if (make_dead_letter(partition, guilty.offset, rejection)) {
+      spdlog::warn("{}: {}", view_.name, what);
+    } else {
+      condemned_[{partition, guilty.offset}] = rejection;
+      restart_from_store(what, 0ms);
+    }
     return;
   }
-  if (suspects_.empty()) {
+  if (suspects_.empty() && !was_suspicious) {
     spdlog::info("{}: the database refused a batch of {} events; looking for the guilty one: {}", view_.name, events,
                  refused.detail);
   }
   commit_in_halves();
+}
+
+// Turns the batch under way, of this event alone, into one of a dead letter, and commits it. False when that can't be
+// done here: its bytes are not at hand, or a copy of it was dropped and is now the first of its identity.
+bool Loop::make_dead_letter(const TopicPartition& partition, std::int64_t offset, const Rejection& rejection) {
+  const Fingerprint fingerprint = flying_->fingerprints().front();
+  const std::optional<Record> record = evidence_.find(partition, offset);
+  if (!record || evidence_.was_copy_dropped(fingerprint)) return false;
+  DecodedEvent guilty;
+  decoder_.describe(*record, guilty);
+  guilty.rejection = rejection;
+  seen_.erase(fingerprint);
+  flying_->replace_events(letter_of(*record, guilty));
+  flood_.add(true);
+  start_commit();
+  return true;
 }
 
 // The first half of the batch under way now, the other one after it.
@@ -145,13 +169,75 @@ void Loop::merge(const std::vector<Fingerprint>& others) {
   for (const Fingerprint& fingerprint : others) {
     const SeenSet::Inserted inserted = seen_.insert(fingerprint);
     if (inserted == SeenSet::Inserted::fresh) continue;
-    if (inserted == SeenSet::Inserted::other_content) ++counters_.ids_reused;
+    if (inserted == SeenSet::Inserted::other_content) {
+      ++counters_.ids_reused;
+      note_reused_id(place_of(fingerprint));
+      // The set holds what was committed, so that reading it again is not one more.
+      seen_.erase(fingerprint);
+      seen_.insert(fingerprint);
+    }
     known_already.push_back(fingerprint);
   }
   if (known_already.empty()) return;
   flying_tally_.duplicates += flying_->drop(known_already);
   for (const auto& suspect : suspects_) flying_tally_.duplicates += suspect->drop(known_already);
   open_tally_.duplicates += open_->drop(known_already);
+}
+
+// The store is free.
+void Loop::expire_if_due() {
+  const Time now = clock_.now();
+  if (now < expire_at_) return;
+  expire_at_ = now + expire_interval;
+  const std::optional<std::chrono::seconds> age = store_.expire();
+  oldest_seen_at_ = age ? std::optional(now - *age) : std::nullopt;
+}
+
+std::optional<std::chrono::seconds> Loop::deduplication_age() const {
+  if (!oldest_seen_at_) return std::nullopt;
+  return std::chrono::duration_cast<std::chrono::seconds>(clock_.now() - *oldest_seen_at_);
+}
+
+// ---- ids used again ----
+
+// An event of ours that another worker's event with the same id and other data was ahead of.
+std::string Loop::place_of(const Fingerprint& fingerprint) const {
+  std::vector<const Batch*> batches{flying_.get(), open_.get()};
+  for (const auto& suspect : suspects_) batches.push_back(suspect.get());
+  for (const Batch* batch : batches) {
+    if (const std::optional<Batch::Origin> origin = batch->origin_of(fingerprint))
+      return to_string(partitions_.at(origin->partition).name, origin->offset);
+  }
+  return "an event that is committed already";
+}
+
+void Loop::note_reused_id(const Record& record, const TopicPartition& partition) {
+  DecodedEvent named;
+  decoder_.describe(record, named);
+  note_reused_id(to_string(partition, record.offset) + ", source " + named.source + ", id " + named.id);
+}
+
+void Loop::note_reused_id(const std::string& what) {
+  ++unreported_reused_ids_;
+  last_reused_id_ = what;
+  report_reused_ids();
+}
+
+// A line a second at most: a producer that numbers its events anew after each start uses every id again.
+void Loop::report_reused_ids() {
+  if (unreported_reused_ids_ == 0) return;
+  const Time now = clock_.now();
+  if (reused_ids_reported_at_ && now - *reused_ids_reported_at_ < reused_ids_interval) return;
+  // Others chose the text of the id: it stays on its line.
+  std::replace_if(
+      last_reused_id_.begin(), last_reused_id_.end(),
+      [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7F; }, '?');
+  spdlog::warn(
+      "{}: {} with the id of an earlier event and other data, dropped as a copy: {}", view_.name,
+      unreported_reused_ids_ == 1 ? "an event" : fmt::format("{} events, the last one", unreported_reused_ids_),
+      last_reused_id_);
+  unreported_reused_ids_ = 0;
+  reused_ids_reported_at_ = now;
 }
 
 }  // namespace daybook

@@ -47,6 +47,7 @@ void Loop::restart_from_store(const std::string& why, std::chrono::milliseconds 
   open_is_full_ = false;
   partitions_.clear();
   flood_.clear();
+  evidence_.clear();
   if (seen_.is_worn()) loaded_ = false;
   synchronized_ = false;
   stalled_ = false;
@@ -178,11 +179,11 @@ void Loop::load_or_tail(bool new_session) {
     loaded_ = false;
     seen_.clear();
     const Time begin = clock_.now();
-    known_ = store_.load([this](std::span<const Fingerprint> chunk) {
-      for (const Fingerprint& fingerprint : chunk) seen_.insert(fingerprint);
-    });
+    known_ = store_.load([this](std::uint64_t count) { seen_.reserve(count); },
+                         [this](std::span<const Fingerprint> chunk) { seen_.insert(chunk); });
     // Batches that are under way had their fingerprints in the old set: they can't be in use here.
     loaded_ = true;
+    expire_at_ = clock_.now();  // it tells how far back the window reaches
     if (seen_.size() > 0) {
       spdlog::info("{}: {} fingerprints loaded in {} ms", view_.name, seen_.size(),
                    std::chrono::duration_cast<std::chrono::milliseconds>(clock_.now() - begin).count());

@@ -117,8 +117,10 @@ class Store {
   virtual ~Store() = default;
   // Makes sure that there is a session; true when it is a new one.
   virtual bool connect() = 0;
-  // All fingerprints that are kept, oldest first, in chunks.
-  virtual Head load(const std::function<void(std::span<const Fingerprint>)>& each_chunk) = 0;
+  // The fingerprints of the window, oldest first, in chunks. `expect` is told how many there will be (or a few more)
+  // before the first.
+  virtual Head load(const std::function<void(std::uint64_t)>& expect,
+                    const std::function<void(std::span<const Fingerprint>)>& each_chunk) = 0;
   // The fingerprints of commits after `seq`; some older ones may come with them.
   virtual Tail tail(std::int64_t seq) = 0;
   virtual Head head() = 0;
@@ -130,8 +132,8 @@ class Store {
   virtual void pause(const std::string& why) = 0;
   // All of the batch or nothing. Never throws for what the database says.
   virtual CommitOutcome commit(const Batch& batch, const OwnedPositions& owned, std::int64_t known_seq) = 0;
-  // Drops fingerprints beyond the window.
-  virtual void expire() = 0;
+  // Drops fingerprints beyond the window. Returns the age of the oldest one within it; nothing when there is none.
+  virtual std::optional<std::chrono::seconds> expire() = 0;
 };
 
 // ---- the clock ----

@@ -10,6 +10,7 @@
 #include "core/error.h"
 #include "sql/apply.h"
 #include "worker/commit/pg_store.h"
+#include "worker/dead_letter_copier.h"
 #include "worker/intake/kafka_source.h"
 #include "worker/loop.h"
 
@@ -78,6 +79,12 @@ void run_view(const WorkerSettings& settings, const ViewDefinition& view, const 
   if (!found) return;
   const sql::Generation& generation = *found;
   SteadyClock clock;
+  std::optional<DeadLetterCopier> copier;  // ends last: its last look sees all that was committed
+  if (!settings.dead_letter_topic.empty()) {
+    copier.emplace(DeadLetterCopier::Settings{settings.brokers, settings.properties, settings.database,
+                                              settings.dead_letter_topic},
+                   view.name, generation.id);
+  }
   PgStore store(settings.database, view, generation, owner_name());
   KafkaSource source(source_settings(settings, view));
   const Ports real{source, store, clock};

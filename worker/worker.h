@@ -29,6 +29,7 @@ struct WorkerSettings {
   bool once = false;
   int patience_seconds = 30;
   Limits limits;
+  std::string dead_letter_topic;  // gets copies of dead letters; empty: none are made
   // Puts something between a view's loop and its real ports; called by each view's thread. What it returns must live
   // until run_worker() returns. For tests that end the process at a named moment (tests/faults).
   std::function<Ports(Ports)> decorate;

@@ -11,7 +11,7 @@ bookkeeping (role_name, table_name, privileges, columns) AS (VALUES
     ('daybook_write', 'generation',  ARRAY['UPDATE'], ARRAY['cluster_id', 'paused', 'paused_at']),
     ('daybook_write', 'view_head',   ARRAY['SELECT', 'UPDATE'],                     NULL),
     ('daybook_write', 'position',    ARRAY['SELECT', 'INSERT', 'UPDATE'],           NULL),
-    ('daybook_write', 'seen',        ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE'], NULL),
+    ('daybook_write', 'seen',        ARRAY['SELECT', 'INSERT', 'UPDATE'],           NULL),
     ('daybook_write', 'dead_letter', ARRAY['INSERT'],                               NULL),
     -- ON CONFLICT has to see the key.
     ('daybook_write', 'dead_letter', ARRAY['SELECT'], ARRAY['generation', 'topic', 'partition', 'record_offset']),

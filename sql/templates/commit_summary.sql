@@ -37,6 +37,8 @@ DECLARE
     v_owned int;
     v_seq bigint;
     v_nonce uuid;
+    v_slot smallint;
+    v_seen_events bigint;
     v_now timestamptz;
     v_updated int;
 BEGIN
@@ -104,19 +106,22 @@ BEGIN
     FROM unnest(p_topics, p_partitions, p_to, p_anchor_offsets, p_anchor_times, p_anchor_hashes)
          AS b (topic, partition, to_offset, anchor_offset, anchor_time_ms, anchor_hash)
     WHERE p.generation = {{generation}} AND p.topic = b.topic AND p.partition = b.partition;
-    UPDATE daybook.view_head h SET seq = h.seq + 1, nonce = gen_random_uuid()
+    UPDATE daybook.view_head h
+    SET seq = h.seq + 1, nonce = gen_random_uuid(), seen_events = h.seen_events + length(p_seen) / 16
     WHERE h.generation = {{generation}}
-    RETURNING h.seq, h.nonce INTO v_seq, v_nonce;
+    RETURNING h.seq, h.nonce, h.seen_slot, h.seen_events - length(p_seen) / 16
+    INTO v_seq, v_nonce, v_slot, v_seen_events;
 
     -- 6. Fingerprints: into the open row while it is small enough to stay in its page, else into a new one.
     IF length(p_seen) > 0 THEN
         UPDATE daybook.seen s SET fingerprints = s.fingerprints || p_seen, last_seq = v_seq
-        WHERE s.generation = {{generation}}
-          AND s.first_seq = (SELECT max(o.first_seq) FROM daybook.seen o WHERE o.generation = {{generation}})
+        WHERE length(p_seen) < 1900 AND s.generation = {{generation}} AND s.slot = v_slot
+          AND s.first_seq = (SELECT max(o.first_seq) FROM daybook.seen o
+                             WHERE o.generation = {{generation}} AND o.slot = v_slot)
           AND length(s.fingerprints) + length(p_seen) <= 1900;
         IF NOT FOUND THEN
-            INSERT INTO daybook.seen (generation, first_seq, last_seq, fingerprints)
-            VALUES ({{generation}}, v_seq, v_seq, p_seen);
+            INSERT INTO daybook.seen (generation, slot, first_seq, last_seq, first_event, committed_at, fingerprints)
+            VALUES ({{generation}}, v_slot, v_seq, v_seq, v_seen_events, v_now, p_seen);
         END IF;
     END IF;
 

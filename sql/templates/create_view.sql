@@ -10,3 +10,4 @@ VALUES ({{view_literal}}, 'live', {{table_literal}}, {{table_literal}}::regclass
         uuid_send(gen_random_uuid()));
 INSERT INTO daybook.view_head (generation)
 SELECT id FROM daybook.generation WHERE view = {{view_literal}} AND state = 'live';
+SELECT daybook.make_seen(id) FROM daybook.generation WHERE view = {{view_literal}} AND state = 'live';

@@ -110,8 +110,9 @@ class FailingStore : public Store {
  public:
   FailingStore(Store& inner, Failpoint& failpoint) : inner_(inner), failpoint_(failpoint) {}
   bool connect() override { return inner_.connect(); }
-  Head load(const std::function<void(std::span<const Fingerprint>)>& each_chunk) override {
-    return inner_.load([&](std::span<const Fingerprint> chunk) {
+  Head load(const std::function<void(std::uint64_t)>& expect,
+            const std::function<void(std::span<const Fingerprint>)>& each_chunk) override {
+    return inner_.load(expect, [&](std::span<const Fingerprint> chunk) {
       failpoint_.pass("load.during");
       each_chunk(chunk);
     });
@@ -133,9 +134,9 @@ class FailingStore : public Store {
     failpoint_.pass("commit.after");
     return outcome;
   }
-  void expire() override {
+  std::optional<std::chrono::seconds> expire() override {
     failpoint_.pass_inside("expire.during");
-    inner_.expire();
+    return inner_.expire();
   }
 
  private:
@@ -143,7 +144,7 @@ class FailingStore : public Store {
   Failpoint& failpoint_;
 };
 
-// Expiry is due once a minute: for that point, time runs a hundred times as fast.
+// Expiry is due every 10 s: for that point, time runs a hundred times as fast.
 class FastClock : public Clock {
  public:
   explicit FastClock(Clock& inner) : inner_(inner), began_(inner.now()) {}

@@ -135,7 +135,8 @@ def database_slow(system, chance):
 
 
 def disk_full(system, chance):
-    tables = [system.view.name, "daybook.seen", "daybook.dead_letter"]
+    slots = system.query("SELECT inhrelid::regclass::text FROM pg_inherits WHERE inhparent = 'daybook.seen'::regclass")
+    tables = [system.view.name, "daybook.dead_letter", *(slot for (slot,) in slots)]
     size = system.query("SELECT sum(pg_total_relation_size(t::regclass)) FROM unnest(%s) t", tables)[0][0]
     with small_disk(system.database_server.service.dir / "small-disk", int(size) // 2**20 + 32) as disk:
         if disk is None:

@@ -69,8 +69,10 @@ def test_disk_full_for_the_database(daybook, database, view, load, make_fleet, p
             pytest.skip("this process may not mount a tmpfs: no small disk to fill")
         autocommit(database.uri, f"CREATE TABLESPACE small LOCATION '{disk}'")
         try:
+            slots = database.query("SELECT inhrelid::regclass::text FROM pg_inherits"
+                                   " WHERE inhparent = 'daybook.seen'::regclass")
             autocommit(database.uri, f"ALTER TABLE {view.name} SET TABLESPACE small",
-                       "ALTER TABLE daybook.seen SET TABLESPACE small")
+                       *(f"ALTER TABLE {slot} SET TABLESPACE small" for (slot,) in slots))
             traffic = load(rate=10000)
             fleet = make_fleet(2)
             fleet.wait_for_progress()

@@ -4,12 +4,15 @@
 #include <doctest/doctest.h>
 #include <spdlog/spdlog.h>
 
+#include <algorithm>
 #include <cstdlib>
+#include <random>
 #include <thread>
 
 #include "core/definition_reader.h"
 #include "postgres/connection.h"
 #include "sql/apply.h"
+#include "sql/embedded.h"
 #include "sql/render.h"
 #include "tests/support/case_file.h"
 #include "tests/support/random_log.h"
@@ -44,7 +47,8 @@ class PgView {
     const std::string g = std::to_string(generation().id);
     pqxx::work transaction(*connection_);
     transaction.exec("DROP FUNCTION daybook.commit_" + g + "; DROP TABLE " + sql::quote_identifier(view_.name));
-    for (const char* table : {"dead_letter", "seen", "position", "view_head"}) {
+    for (const char* slot : {"0", "1", "2"}) transaction.exec("DROP TABLE daybook.seen_" + g + "_" + slot);
+    for (const char* table : {"dead_letter", "position", "view_head"}) {
       transaction.exec("DELETE FROM daybook." + std::string(table) + " WHERE generation = " + g);
     }
     transaction.exec("DELETE FROM daybook.generation WHERE id = " + g);
@@ -116,6 +120,20 @@ Log addressed_to(const std::string& name, const std::string& original, Log log) 
     }
   }
   return log;
+}
+
+std::string stock_change(std::size_t id) {
+  return R"({"specversion":"1.0","source":"/s","type":"bloodbank.stock.changed","time":"2026-03-01T12:00:00Z","id":")" +
+         std::to_string(id) + R"(","data":{"facility_id":"00000000-0000-4000-8000-000000000001","quantity":1}})";
+}
+
+std::vector<Fingerprint> loaded(Store& store) {
+  std::vector<Fingerprint> all;
+  std::uint64_t expected = 0;
+  store.load([&](std::uint64_t count) { expected = count; },
+             [&](std::span<const Fingerprint> chunk) { all.insert(all.end(), chunk.begin(), chunk.end()); });
+  CHECK(all.size() == expected);
+  return all;
 }
 
 }  // namespace
@@ -240,31 +258,145 @@ TEST_CASE("a commit under an old epoch or from another offset changes nothing") 
   CHECK(pg.rows().begin()->second == std::vector<std::int64_t>{4, 0, 0});
 }
 
-TEST_CASE("fingerprints beyond the window are dropped from the store, the newest stay") {
+TEST_CASE(
+    "commits and expiry in any order: the store keeps the newest events, at least the window, and not much more") {
+  for (std::uint32_t seed = 1; seed <= 4; ++seed) {
+    CAPTURE(seed);
+    std::mt19937 random(seed);
+    ViewDefinition view = summary();
+    view.deduplication_window_events = 1000 + random() % 500;
+    const std::size_t window = view.deduplication_window_events;
+    PgView pg(view);
+    const TopicPartition partition{"bloodbank.events", 0};
+    const auto store = pg.store();
+    store->connect();
+    CHECK(store->expire() == std::nullopt);
+    const auto owned = std::get<OwnedPositions>(store->take("cluster", {partition}, {{partition, 0}})).at(partition);
+    std::vector<Fingerprint> model;  // all that was ever committed, in order
+    std::int64_t known = 0;
+    std::int64_t offset = 0;
+    for (int step = 0; step < 120; ++step) {
+      const std::size_t largest = random() % 4 == 0 ? 400 : 20;
+      const std::size_t events = 1 + random() % largest;
+      Batch batch(pg.view());
+      Decoder decoder(pg.view(), test_key);
+      for (std::size_t i = 0; i < events; ++i) {
+        const std::string value = stock_change(model.size());
+        Record record;
+        record.value = value;
+        DecodedEvent event;
+        decoder.decode(record, event);
+        batch.add(event, {0, offset + static_cast<std::int64_t>(i)});
+        model.push_back(event.fingerprint);
+      }
+      const std::int64_t to = offset + static_cast<std::int64_t>(events);
+      batch.cover(partition, {offset, to, 0});
+      const CommitOutcome outcome = store->commit(batch, {{partition, {offset, owned.epoch}}}, known);
+      REQUIRE(std::holds_alternative<Applied>(outcome));
+      known = std::get<Applied>(outcome).head.seq;
+      offset = to;
+      if (random() % 3 == 0) continue;
+      const std::optional<std::chrono::seconds> age = store->expire();
+      REQUIRE(age);
+      CHECK(*age < std::chrono::seconds(60));
+
+      const std::vector<Fingerprint> kept = loaded(*store);
+      REQUIRE(kept.size() >= std::min(window, model.size()));
+      REQUIRE(kept.size() < window + 400);  // a chunk begins before the window
+      REQUIRE(std::equal(kept.rbegin(), kept.rend(), model.rbegin()));
+      const auto stored = pg.query(
+                                "SELECT coalesce(sum(length(fingerprints) / 16), 0) FROM daybook.seen"
+                                " WHERE generation = " +
+                                pg.g())[0][0]
+                              .as<std::size_t>();
+      REQUIRE(stored <= 3 * window / 2 + 4 * 400);  // expiry is asked for every other commit or so
+    }
+    const pqxx::result dead =
+        pg.query("SELECT n_tup_del FROM pg_stat_user_tables WHERE relname = 'seen_" + pg.g() + "_0'");
+    CHECK(dead[0][0].as<int>() == 0);
+  }
+}
+
+TEST_CASE("expiry waits for nobody: while the oldest slot is read it does nothing") {
   ViewDefinition view = summary();
   view.deduplication_window_events = 1000;
   PgView pg(view);
-  Log log;
-  auto& records = log[{"bloodbank.events", 0}];
-  for (int i = 0; i < 5000; ++i) {
-    records[i] = LogRecord{
-        R"({"specversion":"1.0","source":"/s","type":"bloodbank.stock.changed","time":"2026-03-01T12:00:00Z","id":")" +
-            std::to_string(i) + R"(","data":{"facility_id":"00000000-0000-4000-8000-000000000001","quantity":1}})",
-        1'790'000'000'000,
-        {}};
-  }
-  RunOptions options;
-  options.limits.events_max = 100;
-  run_loop(pg.view(), log, *pg.store(), options);
+  const std::string g = pg.g();
+  // Slot 0 and 1 have half a window each, slot 2 is empty, then 0 comes again.
+  pg.query(
+      "UPDATE daybook.view_head SET seen_events = 1600, seen_slot = 2, seen_slot_from = 1000, seen_previous_from = 500"
+      " WHERE generation = " +
+      g);
+  pg.query("INSERT INTO daybook.seen SELECT " + g +
+           ", s, s + 1, s + 1, 500 * s, now() - interval '1 hour', decode(repeat('00', 16 * 500), 'hex')"
+           " FROM generate_series(0, 2) AS s");
   const auto store = pg.store();
   store->connect();
+  const auto slot = [&] {
+    return pg.query("SELECT seen_slot FROM daybook.view_head WHERE generation = " + g)[0][0].as<int>();
+  };
+  {
+    const postgres::Connection other = postgres::connect(std::getenv("DAYBOOK_DATABASE"), "daybook-test");
+    pqxx::work reader(*other);
+    reader.exec("SELECT count(*) FROM daybook.seen WHERE generation = " + g);
+    CHECK(store->expire() >= std::chrono::seconds(3600));
+    CHECK(slot() == 2);
+  }
   store->expire();
-  std::vector<Fingerprint> kept;
-  store->load([&kept](std::span<const Fingerprint> chunk) { kept.insert(kept.end(), chunk.begin(), chunk.end()); });
-  CHECK(kept.size() >= 1000);
-  CHECK(kept.size() < 1300);
-  const Fingerprint newest = identity_of(test_key, "/s", "4999");
-  CHECK(std::any_of(kept.begin(), kept.end(), [&](const Fingerprint& f) { return f.same_identity(newest); }));
+  CHECK(slot() == 0);
+  CHECK(pg.query("SELECT 1 FROM daybook.seen WHERE generation = " + g).size() == 2);
+  store->expire();
+  CHECK(slot() == 0);
+}
+
+TEST_CASE("an upgrade from before the slots keeps what was seen, and runs twice") {
+  const std::string uri = std::getenv("DAYBOOK_DATABASE");
+  const std::string name = "upgrade_" + std::to_string(std::chrono::steady_clock::now().time_since_epoch().count());
+  for (const bool empty : {true, false}) {
+    CAPTURE(empty);
+    const postgres::Connection server = postgres::connect(uri, "daybook-test");
+    pqxx::nontransaction(*server).exec("CREATE DATABASE " + name);
+    {
+      const postgres::Connection connection =
+          postgres::connect(uri.substr(0, uri.rfind('/') + 1) + name, "daybook-test");
+      const auto run = [&](const std::string& statement) { return pqxx::nontransaction(*connection).exec(statement); };
+      std::string fourth;
+      for (const auto& [path, text] : sql::embedded()) {
+        if (path.rfind("migrations/", 0) != 0) continue;
+        const int version = std::stoi(path.substr(sizeof "migrations/" - 1));
+        if (version == 4) fourth = text;
+        if (version >= 4) continue;
+        run(text);
+        run("INSERT INTO daybook.migration (version, name) VALUES (" + std::to_string(version) + ", 'former')");
+      }
+      if (!empty) {
+        run("INSERT INTO daybook.generation (view, state, table_name, table_oid, definition, definition_text, "
+            "fingerprint_key)"
+            " SELECT 'v' || i, 'live', 'v' || i, 0, '{}', '{}', decode(repeat('00', 16), 'hex') FROM "
+            "generate_series(1, 2) i");
+        run("INSERT INTO daybook.view_head (generation, seq) VALUES (1, 9), (2, 0)");
+        run("INSERT INTO daybook.seen VALUES (1, 3, 5, decode(repeat('0a', 32), 'hex')), (1, 6, 9, decode(repeat('0b', "
+            "16), 'hex'))");
+        run("CREATE FUNCTION daybook.commit_1(a int, b text[]) RETURNS int LANGUAGE sql AS 'SELECT 1'");
+      }
+      CHECK_FALSE(sql::migrate(*connection).empty());
+      run(fourth);
+      CHECK(run("SELECT 1 FROM pg_proc WHERE proname = 'commit_1'").empty());
+      CHECK(run("SELECT to_regclass('daybook.seen_before_004')")[0][0].is_null());
+      const pqxx::result tables = run("SELECT count(*) FROM pg_inherits WHERE inhparent = 'daybook.seen'::regclass");
+      CHECK(tables[0][0].as<int>() == (empty ? 0 : 6));
+      const pqxx::result chunks =
+          run("SELECT string_agg(format('%s %s %s %s', first_seq, last_seq, first_event, left(fingerprints::text, 4)),"
+              " ', ' ORDER BY first_seq) FROM daybook.seen WHERE generation = 1 AND slot = 0");
+      CHECK(std::string(chunks[0][0].c_str()) == (empty ? "" : "3 5 0 \\x0a, 6 9 2 \\x0b"));
+      if (!empty) {
+        CHECK(
+            run("SELECT string_agg(seen_events::text, ' ' ORDER BY generation) FROM daybook.view_head")[0][0].c_str() ==
+            std::string("3 0"));
+      }
+    }
+    pqxx::nontransaction(*server).exec("DROP DATABASE " + name);
+  }
 }
 
 TEST_CASE("an update is made in place: no index but the primary key, rows in order") {

@@ -54,7 +54,7 @@ CommitOutcome Database::commit_as(int worker, const Batch& batch, const OwnedPos
 }
 
 // The newest chunks that hold the window together stay.
-void Database::expire() {
+std::optional<std::chrono::seconds> Database::expire() {
   std::uint64_t newer = 0;
   for (auto chunk = chunks_.end(); chunk != chunks_.begin();) {
     --chunk;
@@ -65,6 +65,7 @@ void Database::expire() {
     else
       newer += chunk->second.size();
   }
+  return std::nullopt;
 }
 
 void Database::fail_over() {

@@ -32,7 +32,7 @@ class Database : public test::MemoryStore {
                       const Positions& first);
   // The commit with all checks on what it did.
   CommitOutcome commit_as(int worker, const Batch& batch, const OwnedPositions& owned, std::int64_t known_seq);
-  void expire() override;
+  std::optional<std::chrono::seconds> expire() override;
   void pause(const std::string& why) override {
     reasons_.insert(why);
     MemoryStore::pause(why);

@@ -50,10 +50,11 @@ bool Session::connect() {
   return true;
 }
 
-Head Session::load(const std::function<void(std::span<const Fingerprint>)>& each_chunk) {
+Head Session::load(const std::function<void(std::uint64_t)>& expect,
+                   const std::function<void(std::span<const Fingerprint>)>& each_chunk) {
   begin("load");
   int chunks = 0;
-  const Head head = database_.load([&](std::span<const Fingerprint> chunk) {
+  const Head head = database_.load(expect, [&](std::span<const Fingerprint> chunk) {
     each_chunk(chunk);
     if (++chunks % 4 == 0 && chaos_.chance(chaos_.profile.call_fails / 2)) lose("load", "connection lost half-way");
   });
@@ -95,10 +96,11 @@ void Session::pause(const std::string& why) {
   end("pause");
 }
 
-void Session::expire() {
+std::optional<std::chrono::seconds> Session::expire() {
   begin("expire");
-  database_.expire();
+  const std::optional<std::chrono::seconds> age = database_.expire();
   end("expire");
+  return age;
 }
 
 CommitOutcome Session::commit(const Batch& batch, const OwnedPositions& owned, std::int64_t known_seq) {

@@ -61,8 +61,11 @@ class MemoryStore : public Store {
   explicit MemoryStore(ViewDefinition view) : view_(std::move(view)) {}
 
   bool connect() override { return false; }
-  Head load(const std::function<void(std::span<const Fingerprint>)>& each_chunk) override {
+  Head load(const std::function<void(std::uint64_t)>& expect,
+            const std::function<void(std::span<const Fingerprint>)>& each_chunk) override {
     const std::lock_guard lock(mutex_);
+    ++loads;
+    expect(since(0).size());
     for (const auto& [seq, chunk] : chunks_) each_chunk(chunk);
     return head_;
   }
@@ -118,7 +121,7 @@ class MemoryStore : public Store {
     for (const DeadLetter& letter : batch.dead_letters()) dead_letters.push_back(letter);
     return Applied{head_, others};
   }
-  void expire() override {}
+  std::optional<std::chrono::seconds> expire() override { return std::nullopt; }
 
   Rows rows() const {
     Rows rows;
@@ -131,6 +134,7 @@ class MemoryStore : public Store {
     return positions;
   }
   std::vector<DeadLetter> dead_letters;
+  int loads = 0;  // how often all fingerprints were read
 
  protected:
   using Table = std::map<std::string, std::vector<std::int64_t>, std::less<>>;

@@ -36,9 +36,10 @@ class FlappingStore : public MemoryStore {
     return is_new;
   }
   Head head() override { return state_ == State::at_standby ? Head{0, "standby"} : MemoryStore::head(); }
-  Head load(const std::function<void(std::span<const Fingerprint>)>& each_chunk) override {
+  Head load(const std::function<void(std::uint64_t)>& expect,
+            const std::function<void(std::span<const Fingerprint>)>& each_chunk) override {
     bool first = true;
-    return MemoryStore::load([&](std::span<const Fingerprint> chunk) {
+    return MemoryStore::load(expect, [&](std::span<const Fingerprint> chunk) {
       if (state_ == State::at_standby && !first) {
         state_ = State::back;
         throw RetryError("connection lost");

@@ -99,3 +99,31 @@ TEST_CASE("memory stays below 32 bytes an event") {
   CHECK(seen.size() == 2'000'000);
   CHECK(seen.memory_bytes() < 32 * seen.size());
 }
+
+TEST_CASE("many inserted at once are what they are one by one, reserved or not") {
+  for (const std::uint64_t reserved : {0, 10, 2'500, 1'000'000}) {
+    CAPTURE(reserved);
+    SeenSet one_by_one(2'000, 100), at_once(2'000, 100);
+    std::vector<Fingerprint> many;
+    for (std::uint64_t n = 0; n < 3'000; ++n) many.push_back(fingerprint(n % 5 == 0 ? n / 2 : n));
+    at_once.insert(fingerprint(0));
+    one_by_one.insert(fingerprint(0));
+    at_once.reserve(reserved);
+    at_once.insert(many);
+    for (const Fingerprint& f : many) one_by_one.insert(f);
+    CHECK(at_once.size() == one_by_one.size());
+    for (std::uint64_t n = 0; n < 3'000; ++n)
+      REQUIRE(at_once.contains(fingerprint(n)) == one_by_one.contains(fingerprint(n)));
+  }
+}
+
+TEST_CASE("reserving takes what the set will need, and no more than the window") {
+  SeenSet seen(100'000, 0);
+  seen.reserve(90'000);
+  const std::uint64_t index = seen.memory_bytes();
+  for (std::uint64_t n = 0; n < 90'000; ++n) seen.insert({n * 0x9E3779B97F4A7C15, static_cast<std::uint32_t>(n), 0});
+  CHECK(seen.memory_bytes() - index == 2 * 65'536 * sizeof(Fingerprint));
+  SeenSet small(1'000, 0);
+  small.reserve(1'000'000'000);
+  CHECK(small.memory_bytes() < 100'000);
+}

@@ -1,6 +1,7 @@
 #include "worker/commit/pg_store.h"
 
 #include <algorithm>
+#include <future>
 
 #include "core/error.h"
 #include "sql/render.h"
@@ -9,6 +10,9 @@
 
 namespace daybook {
 namespace {
+
+// Fingerprints that load() asks for at once: 4 MiB, plus one row at most.
+constexpr std::int64_t events_a_range = 1 << 18;
 
 // "ERROR:  integer out of range\nCONTEXT: ..." -> "integer out of range"
 std::string first_line(const char* what) {
@@ -47,20 +51,23 @@ bool PgStore::connect() {
     connection_->prepare("head", "SELECT seq, nonce FROM daybook.view_head WHERE generation = " + g);
     // The head and the chunks of one snapshot. The first row that can hold something newer than $1 is the last one
     // that began at or before the next commit.
+    // The generation by its number everywhere: so that a plan touches no other view's tables.
     connection_->prepare(
         "tail",
-        "SELECT h.seq, h.nonce, s.fingerprints FROM daybook.view_head h LEFT JOIN daybook.seen s"
-        " ON s.generation = h.generation AND s.last_seq > $1 AND s.first_seq >= coalesce((SELECT max(o.first_seq)"
-        " FROM daybook.seen o WHERE o.generation = h.generation AND o.first_seq <= $1 + 1), 0)"
-        " WHERE h.generation = " +
-            g + " ORDER BY s.first_seq");
-    // The newest rows that hold the window together stay.
-    connection_->prepare(
-        "expire",
-        "DELETE FROM daybook.seen WHERE generation = " + g +
-            " AND first_seq <= (SELECT max(first_seq) FROM (SELECT first_seq, sum(length(fingerprints) / 16) OVER"
-            " (ORDER BY first_seq DESC) - length(fingerprints) / 16 AS newer FROM daybook.seen WHERE generation = " +
-            g + ") AS s WHERE newer >= $1)");
+        "SELECT h.seq, h.nonce, s.fingerprints FROM daybook.view_head h LEFT JOIN daybook.seen s ON s.generation = " +
+            g +
+            " AND s.last_seq > $1 AND s.first_seq >= coalesce((SELECT max(o.first_seq) FROM daybook.seen o"
+            " WHERE o.generation = " +
+            g + " AND o.first_seq <= $1 + 1), 0) WHERE h.generation = " + g + " ORDER BY s.first_seq");
+    connection_->prepare("expire", "SELECT oldest_seconds FROM daybook.expire_seen(" + g + ", $1)");
+    // The first fingerprint of the newest row that begins with or before the window, and the end.
+    connection_->prepare("window",
+                         "SELECT h.seq, h.nonce, h.seen_events, coalesce((SELECT max(s.first_event) FROM daybook.seen s"
+                         " WHERE s.generation = " +
+                             g +
+                             " AND s.first_event <= h.seen_events - $1), (SELECT min(s.first_event) FROM daybook.seen s"
+                             " WHERE s.generation = " +
+                             g + "), h.seen_events) FROM daybook.view_head h WHERE h.generation = " + g);
   } catch (...) {
     connection_.reset();
     postgres::rethrow("database: preparing the statements of view " + view_.name);
@@ -81,21 +88,38 @@ Head PgStore::head() {
   }
 }
 
-Head PgStore::load(const std::function<void(std::span<const Fingerprint>)>& each_chunk) {
+// In ranges of fingerprint numbers, so that memory is bounded whatever the rows' sizes are; the next range is received
+// while the one before is added to the set. A cursor, because only one of those has a binary format in libpqxx.
+Head PgStore::load(const std::function<void(std::uint64_t)>& expect,
+                   const std::function<void(std::span<const Fingerprint>)>& each_chunk) {
   try {
     // One snapshot for the head and all chunks.
     pqxx::transaction<pqxx::repeatable_read> transaction(*connection_);
     transaction.exec("SET LOCAL idle_in_transaction_session_timeout = 0");  // adding a chunk to the set takes its time
-    const pqxx::result head = postgres::exec_prepared(transaction, "head");
-    const std::string g = std::to_string(generation_.id);
-    transaction.exec("DECLARE chunks NO SCROLL CURSOR FOR SELECT fingerprints FROM daybook.seen WHERE generation = " +
-                     g + " ORDER BY first_seq");
-    for (;;) {
-      const pqxx::result rows = transaction.exec("FETCH 2 FROM chunks");
-      if (rows.empty()) break;
-      for (const auto& row : rows) each_chunk(fingerprints_from(postgres::bytes_of(row[0]), sizeof(Fingerprint)));
+    const pqxx::result window =
+        postgres::exec_prepared(transaction, "window", static_cast<std::int64_t>(view_.deduplication_window_events));
+    const Head found{window.at(0)[0].as<std::int64_t>(), window.at(0)[1].as<std::string>()};
+    const std::int64_t end = window.at(0)[2].as<std::int64_t>();
+    const std::int64_t begin = window.at(0)[3].as<std::int64_t>();
+    const std::string rows =
+        "DECLARE chunks BINARY NO SCROLL CURSOR FOR SELECT fingerprints FROM daybook.seen WHERE generation = " +
+        std::to_string(generation_.id) + " AND first_event >= ";
+    const auto receive = [&](std::int64_t from) {
+      transaction.exec(rows + std::to_string(from) + " AND first_event < " + std::to_string(from + events_a_range) +
+                       " ORDER BY first_event");
+      pqxx::result range = transaction.exec("FETCH ALL FROM chunks");
+      transaction.exec("CLOSE chunks");
+      return range;
+    };
+    expect(static_cast<std::uint64_t>(end - begin));
+    std::future<pqxx::result> next;
+    for (std::int64_t from = begin; from < end; from += events_a_range) {
+      const pqxx::result range = next.valid() ? next.get() : receive(from);
+      if (from + events_a_range < end) next = std::async(std::launch::async, receive, from + events_a_range);
+      for (const auto& row : range) {
+        each_chunk(fingerprints_from({row[0].c_str(), row[0].size()}, sizeof(Fingerprint)));
+      }
     }
-    const Head found{head.at(0)[0].as<std::int64_t>(), head.at(0)[1].as<std::string>()};
     transaction.commit();
     return found;
   } catch (...) {
@@ -229,10 +253,13 @@ CommitOutcome PgStore::call_commit(const Batch& batch, const OwnedPositions& own
   return applied;
 }
 
-void PgStore::expire() {
+std::optional<std::chrono::seconds> PgStore::expire() {
   try {
     pqxx::nontransaction transaction(*connection_);
-    postgres::exec_prepared(transaction, "expire", static_cast<std::int64_t>(view_.deduplication_window_events));
+    const pqxx::result rows =
+        postgres::exec_prepared(transaction, "expire", static_cast<std::int64_t>(view_.deduplication_window_events));
+    if (rows.at(0)[0].is_null()) return std::nullopt;
+    return std::chrono::seconds(rows[0][0].as<std::int64_t>());
   } catch (...) {
     connection_.reset();
     postgres::rethrow("database: dropping old fingerprints of view " + view_.name);

@@ -15,14 +15,15 @@ class PgStore : public Store {
   PgStore(std::string uri, const ViewDefinition& view, sql::Generation generation, std::string owner);
 
   bool connect() override;
-  Head load(const std::function<void(std::span<const Fingerprint>)>& each_chunk) override;
+  Head load(const std::function<void(std::uint64_t)>& expect,
+            const std::function<void(std::span<const Fingerprint>)>& each_chunk) override;
   Tail tail(std::int64_t seq) override;
   Head head() override;
   TakeOutcome take(const std::string& cluster_id, const std::vector<TopicPartition>& partitions,
                    const Positions& first) override;
   void pause(const std::string& why) override;
   CommitOutcome commit(const Batch& batch, const OwnedPositions& owned, std::int64_t known_seq) override;
-  void expire() override;
+  std::optional<std::chrono::seconds> expire() override;
 
  private:
   CommitOutcome call_commit(const Batch& batch, const OwnedPositions& owned, std::int64_t known_seq);

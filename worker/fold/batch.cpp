@@ -86,6 +86,13 @@ void Batch::fold_again(std::vector<Event> events, std::vector<Change> changes, c
   changes_ = std::move(changes);
 }
 
+std::optional<Batch::Origin> Batch::origin_of(const Fingerprint& identity) const {
+  for (const Event& event : events_) {
+    if (event.fingerprint.same_identity(identity)) return Origin{event.partition, event.offset};
+  }
+  return std::nullopt;
+}
+
 std::size_t Batch::drop(const std::vector<Fingerprint>& identities) {
   if (events_.empty()) return 0;
   absl::flat_hash_set<std::pair<std::uint64_t, std::uint32_t>> dropped;
@@ -108,6 +115,14 @@ std::size_t Batch::drop(const std::vector<Fingerprint>& identities) {
     fold_again(std::move(kept_events), std::move(kept_changes), *before);
   }
   return count;
+}
+
+void Batch::replace_events(DeadLetter dead_letter) {
+  events_.clear();
+  changes_.clear();
+  rows_.clear();
+  magnitude_ = 0;
+  add(std::move(dead_letter));
 }
 
 void Batch::take_front(Batch& whole, std::size_t count) {

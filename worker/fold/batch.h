@@ -81,9 +81,14 @@ class Batch {
   // their partitions: each is then a batch of its own, and this one has to be committed first.
   void take_front(Batch& whole, std::size_t count);
 
+  // Takes all events out, in favour of a dead letter; the ranges stay.
+  void replace_events(DeadLetter dead_letter);
+
   bool empty() const { return ranges_.empty(); }
   std::size_t events() const { return events_.size(); }
   Origin first_event() const { return {events_.front().partition, events_.front().offset}; }
+  // Where the event with this identity came from; nothing when it is not in the batch.
+  std::optional<Origin> origin_of(const Fingerprint& identity) const;
   std::size_t rows() const { return rows_.size(); }
   // Bring what add() will look up for this event into the cache, in two steps with other work between them.
   void prefetch_slot(const DecodedEvent& event) const {

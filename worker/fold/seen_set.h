@@ -7,6 +7,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <vector>
 
 #include "worker/decode/fingerprint.h"
@@ -26,6 +27,12 @@ class SeenSet {
   };
   // Inserts unless the identity is there. The oldest fingerprint leaves when the window is full.
   Inserted insert(const Fingerprint& fingerprint);
+
+  // Inserts many, oldest first.
+  void insert(std::span<const Fingerprint> fingerprints);
+
+  // Makes the index large enough for this many at once, rather than by doubling it again and again.
+  void reserve(std::uint64_t count);
 
   // Takes one out; nothing happens when it is not there.
   void erase(const Fingerprint& fingerprint);
@@ -55,10 +62,12 @@ class SeenSet {
   std::uint64_t home(const Fingerprint& f) const { return f.identity_high & (index_.size() - 1); }
   std::uint32_t entry_of(std::uint64_t slot, const Fingerprint& f) const;
   std::uint64_t slot_of(std::uint32_t entry) const { return (entry & slot_mask_) - 1; }
-  std::uint64_t find(const Fingerprint& fingerprint) const;  // an index position, or none
+  std::uint64_t probe(const Fingerprint& fingerprint) const;  // the index position where it is, or where it would go
+  std::uint64_t find(const Fingerprint& fingerprint) const;   // an index position, or none
   void remove_index(std::uint64_t position);
   void rebuild_index(std::size_t size);
   void drop_oldest();
+  void prefetch_oldest() const;
 
   std::uint64_t slack_;
   std::uint64_t ring_size_;

@@ -185,6 +185,11 @@ void KafkaSource::take_message(rd_kafka_message_t* message) {
   records_.push_back(record);
 }
 
+bool KafkaSource::is_reading(const std::string& topic) const {
+  const auto first = reading_.lower_bound({topic, 0});
+  return first != reading_.end() && first->first.topic == topic;
+}
+
 void KafkaSource::fail_or_log(const rd_kafka_message_t& message) const {
   const std::string where =
       message.rkt != nullptr ? std::string(rd_kafka_topic_name(message.rkt)) + "/" + std::to_string(message.partition)
@@ -195,6 +200,13 @@ void KafkaSource::fail_or_log(const rd_kafka_message_t& message) const {
     case RD_KAFKA_RESP_ERR_OFFSET_OUT_OF_RANGE:
       // What the log has now is looked at before reading starts again, and decides.
       throw RetryError("kafka: " + what);
+    case RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART:
+    case RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC:
+    case RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION:
+      // A topic that is read was deleted. If it is made again, its anchors are looked at before anything is folded.
+      if (message.rkt != nullptr && is_reading(rd_kafka_topic_name(message.rkt))) throw RetryError("kafka: " + what);
+      spdlog::warn("kafka: {}", what);
+      return;
     case RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED:
     case RD_KAFKA_RESP_ERR_GROUP_AUTHORIZATION_FAILED:
     case RD_KAFKA_RESP_ERR__FATAL:

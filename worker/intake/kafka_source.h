@@ -51,6 +51,7 @@ class KafkaSource : public Source, private HeaderReader {
   void release_messages();
   void take_message(rd_kafka_message_t* message);
   void keep_fetching();
+  bool is_reading(const std::string& topic) const;
   void fail_or_log(const rd_kafka_message_t& message) const;
 
   std::vector<std::string> topics_;
