@@ -201,6 +201,7 @@ bool Loop::is_new(OwnedPartition* partition, const Record& record) {
     }
   }
   if (record.offset >= partition->folded || DAYBOOK_DEFECT("records below the position are folded")) return true;
+  partition->heard_at = clock_.now();  // from a late anchor on, much may come before anything is new
   if (!is_anchor) ++counters_.stale_records;
   return false;
 }

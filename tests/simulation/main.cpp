@@ -1,4 +1,4 @@
-// simulation: the worker's loop under seeded faults. README of its parts: docs/simulation.md.
+// simulation: the worker's loop under seeded faults. docs/simulation.md describes it.
 #include <CLI/CLI.hpp>
 #include <chrono>
 #include <cstdio>

@@ -98,9 +98,9 @@ void Session::pause(const std::string& why) {
 
 std::optional<std::chrono::seconds> Session::expire() {
   begin("expire");
-  database_.expire();
+  const std::optional<std::chrono::seconds> age = database_.expire();
   end("expire");
-  return std::nullopt;
+  return age;
 }
 
 CommitOutcome Session::commit(const Batch& batch, const OwnedPositions& owned, std::int64_t known_seq) {

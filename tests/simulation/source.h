@@ -36,6 +36,7 @@ class SimulatedSource : public Source {
   void get_stuck() {
     for (const auto& [partition, next] : next_) stuck_.push_back(partition);
   }
+  void get_free() { stuck_.clear(); }
   bool has_partitions() const { return !assigned_.empty() || pending_; }
   std::string cluster = "cluster";  // of the brokers that it was given
 
