@@ -31,7 +31,7 @@ struct WorkerSettings {
   int patience_seconds = 30;
   Limits limits;
   std::string dead_letter_topic;  // gets copies of dead letters; empty: none are made
-  StatusBoard* board = nullptr;  // where the views, in their order, tell how they are; none: nobody looks
+  StatusBoard* board = nullptr;   // where the views, in their order, tell how they are; none: nobody looks
   // Puts something between a view's loop and its real ports; called by each view's thread. What it returns must live
   // until run_worker() returns. For tests that end the process at a named moment (tests/faults).
   std::function<Ports(Ports)> decorate;

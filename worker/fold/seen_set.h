@@ -48,6 +48,7 @@ class SeenSet {
   void clear();
   std::uint64_t size() const { return live_; }
   std::uint64_t memory_bytes() const;
+
  private:
   // Fingerprints in order of insertion, at sequence numbers [oldest_, next_), number n in ring slot n % ring_size.
   // A slot that was erased holds `gone` until it leaves the window.
