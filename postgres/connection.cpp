@@ -75,9 +75,10 @@ Connection connect(const std::string& uri, const std::string& name) {
     const std::string what = without_secrets(one_line(error.what()), full);
     for (const char* final :
          {"password authentication failed", "no password supplied", "invalid URI", "invalid connection option",
-          "invalid percent-encoded", "invalid port number", "missing \"", "unexpected character", "unexpected spaces", "unterminated quoted string",
-          "does not exist", "invalid integer value", "invalid sslmode value", "no pg_hba.conf entry",
-          "certificate verify failed", "does not match host name", "server does not support SSL"}) {
+          "invalid percent-encoded", "invalid port number", "missing \"", "unexpected character", "unexpected spaces",
+          "unterminated quoted string", "does not exist", "invalid integer value", "invalid sslmode value",
+          "no pg_hba.conf entry", "certificate verify failed", "does not match host name",
+          "server does not support SSL"}) {
       if (what.find(final) != std::string::npos) {
         throw StopError("database: " + what + " (check --database or the PG* variables)");
       }
