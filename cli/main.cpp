@@ -129,11 +129,9 @@ int main(int argc, char** argv) {
   } catch (const CLI::ParseError& error) {
     return fail(app, error);
   } catch (const daybook::RetryError& error) {
-    return fail(error.what(), daybook::exit_code::unreachable);
-  } catch (const daybook::UsageError& error) {
-    return fail(error.what(), daybook::exit_code::usage);
+    return fail(error.what(), daybook::exit_code_of(error));
   } catch (const daybook::StopError& error) {
-    return fail(error.what(), daybook::exit_code::stopped);
+    return fail(error.what(), daybook::exit_code_of(error));
   } catch (const std::exception& error) {
     return fail(std::string("unexpected: ") + error.what(), daybook::exit_code::stopped);
   }

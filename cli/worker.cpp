@@ -49,7 +49,10 @@ void check_dead_letter_topic(const std::string& topic, const std::vector<ViewDef
 
 // Health and metrics, when they are asked for; listening when this returns.
 std::unique_ptr<http::Server> serve(const Options& options, const StatusBoard& board) {
-  if (options.http.empty()) return nullptr;
+  if (options.http.empty()) {
+    if (options.http_anywhere) throw UsageError("--http-anywhere needs an address: give --http IP:PORT");
+    return nullptr;
+  }
   const http::Address address = http::parse_address(options.http);
   if (!address.is_loopback && !options.http_anywhere) {
     throw UsageError("--http " + options.http +

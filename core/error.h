@@ -7,7 +7,7 @@
 //   UsageError   a StopError about what a person wrote (options, definitions, configuration): refused before
 //                anything starts, all mistakes at once.
 //
-// The third kind, an event that can't be applied, is ordinary and therefore a value: `Rejection`. It ends
+// The last kind, an event that can't be applied, is ordinary and therefore a value: `Rejection`. It ends
 // as a dead letter and never as an exception.
 #pragma once
 
@@ -35,6 +35,13 @@ class UsageError : public StopError {
  public:
   using StopError::StopError;
 };
+
+// The exit code of a process that such an error ends (cli/command.h names them).
+inline int exit_code_of(const std::exception& error) {
+  if (dynamic_cast<const RetryError*>(&error) != nullptr) return 3;
+  if (dynamic_cast<const UsageError*>(&error) != nullptr) return 2;
+  return 4;
+}
 
 // Why one event can't be applied. `code` is from a short, closed list (metrics and filters use it);
 // `detail` names the member, what was found and what was expected.

@@ -80,7 +80,7 @@ struct Session : std::enable_shared_from_this<Session> {
   ~Session() {
     leave_idle();
     shared.sessions.erase(place);
-    if (shared.stopping && shared.sessions.empty()) shared.all_gone();
+    if (shared.stopping && shared.sessions.empty() && shared.all_gone) shared.all_gone();
   }
   Session(const Session&) = delete;
   Session& operator=(const Session&) = delete;
@@ -338,7 +338,10 @@ class Server::Impl {
       if (!session->writing) session->close();  // the others close themselves afterwards
     }
     stop_timer_.expires_after(stop_timeout);
-    stop_timer_.async_wait([this](const error_code&) { io_.stop(); });
+    stop_timer_.async_wait([this](const error_code&) {
+      shared_.all_gone = nullptr;  // sessions that are left end with io_, after this timer
+      io_.stop();
+    });
   }
 
   Shared shared_;  // outlives the handlers in io_, which own the sessions

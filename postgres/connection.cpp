@@ -19,7 +19,7 @@ std::string with_settings(const std::string& uri, const std::vector<std::pair<st
       full += (has_query ? "&" : "?") + name + "=" + value;
       has_query = true;
     } else {
-      full += (full.empty() ? "" : " ") + name + "='" + value + "'";  // names of sessions have spaces
+      full += (full.empty() ? "" : " ") + name + "='" + value + "'";
     }
   }
   return full;
@@ -89,6 +89,15 @@ Connection connect(const std::string& uri, const std::string& name) {
   }
 }
 
+void bound_statements(pqxx::connection& connection, std::chrono::milliseconds timeout) {
+  try {
+    pqxx::nontransaction transaction(connection);
+    transaction.exec("SET statement_timeout = " + std::to_string(timeout.count()));
+  } catch (...) {
+    rethrow("database: setting up a session");
+  }
+}
+
 std::string sqlstate(const pqxx::sql_error& error) {
   if (!error.sqlstate().empty()) return error.sqlstate();
   // Version 6.4 throws these without their code. A table or a function that is not there is a syntax_error, too.
@@ -113,7 +122,9 @@ void rethrow(const std::string& doing) {
     const std::string text = doing + ": " + one_line(error.what()) + (state.empty() ? "" : " (SQLSTATE " + state + ")");
     if (heals_by_itself(state)) throw RetryError(text);
     const bool refused = state == "42501";
-    throw StopError(text + (refused ? ": this user needs one of daybook's roles (docs/security.md)" : ""));
+    throw StopError(text + (refused ? ": this user lacks a right of daybook's roles (docs/security.md; for copies of "
+                                      "dead letters also docs/dead-letters.md)"
+                                    : ""));
   } catch (const std::exception& error) {
     // pqxx::in_doubt_error, usage_error after a lost connection, and the like: the session is not usable.
     throw RetryError(doing + ": " + one_line(error.what()));

@@ -1,6 +1,7 @@
 // libpqxx, wrapped once: what differs between its versions 6 and 7 lives here and nowhere else.
 #pragma once
 
+#include <chrono>
 #include <memory>
 #include <pqxx/pqxx>
 #include <string>
@@ -18,6 +19,9 @@ using Connection = std::unique_ptr<pqxx::connection>;
 // what the old one had. Throws RetryError when the server can't be reached or refuses for now, StopError for
 // a wrong URI, password or database name.
 Connection connect(const std::string& uri, const std::string& name);
+
+// No statement of this session takes longer than `timeout`. Throws RetryError.
+void bound_statements(pqxx::connection& connection, std::chrono::milliseconds timeout);
 
 // The SQLSTATE of a failed statement; "" when it has none (the connection broke).
 std::string sqlstate(const pqxx::sql_error& error);

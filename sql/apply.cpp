@@ -57,6 +57,14 @@ std::string table_of(pqxx::transaction_base& transaction, const Generation& gene
       .as<std::string>();
 }
 
+// Events are UTF-8. A database that can't hold all of it would refuse dead letters, and accuse innocent events.
+void require_utf8(pqxx::transaction_base& transaction) {
+  const std::string encoding = transaction.exec("SHOW server_encoding")[0][0].as<std::string>();
+  if (encoding == "UTF8") return;
+  throw StopError("the database's encoding is " + encoding +
+                  ", expected UTF8: create the database anew with ENCODING 'UTF8'");
+}
+
 [[noreturn]] void throw_newer(int stored, int known) {
   throw StopError("the database is at migration " + std::to_string(stored) + ", this daybook knows " +
                   std::to_string(known) + ": run a newer daybook");
@@ -71,6 +79,7 @@ std::vector<std::string> migrate(pqxx::connection& connection) {
     for (const Migration& migration : known) {
       pqxx::work transaction(connection);
       transaction.exec(lock_ddl);
+      require_utf8(transaction);
       const int stored = stored_version(transaction);
       if (stored > known.back().version) throw_newer(stored, known.back().version);
       if (migration.version <= stored) continue;
@@ -100,6 +109,7 @@ std::vector<std::string> ensure_roles(pqxx::connection& connection) {
 
 void require_migrated(pqxx::connection& connection) {
   pqxx::nontransaction transaction(connection);
+  require_utf8(transaction);
   const int known = known_migrations().back().version;
   const int stored = stored_version(transaction);
   if (stored > known) throw_newer(stored, known);

@@ -100,7 +100,7 @@ Snapshot read_all(pqxx::connection& connection, const std::string& view) {
        transaction.exec("SELECT d.topic, d.partition, d.record_offset, d.code FROM daybook.dead_letter d "
                         "LEFT JOIN daybook.position p USING (generation, topic, partition) "
                         "WHERE d.generation = " +
-                        id + " AND d.record_offset >= coalesce(p.start_offset, 0)")) {
+                        id + " AND d.superseded_by = 0 AND d.record_offset >= coalesce(p.start_offset, 0)")) {
     snapshot.dead_letters.push_back(
         {{row[0].as<std::string>(), row[1].as<std::int32_t>()}, row[2].as<std::int64_t>(), row[3].as<std::string>()});
   }

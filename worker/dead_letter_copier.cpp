@@ -41,6 +41,8 @@ DeadLetterCopier::DeadLetterCopier(Settings settings, std::string view, int gene
       publisher_(make_publisher(settings_)),
       thread_([this] { run(); }) {}
 
+void DeadLetterCopier::check(const Settings& settings) { make_publisher(settings); }
+
 DeadLetterCopier::~DeadLetterCopier() {
   {
     const std::lock_guard lock(mutex_);
@@ -62,13 +64,14 @@ void DeadLetterCopier::run() {
     const bool is_last = ending_;
     lock.unlock();
     try {
+      if (is_publisher_broken_) publisher_ = make_publisher(settings_);
+      is_publisher_broken_ = false;
       copy_all();
       if (!trouble_.empty()) spdlog::info("{}: dead letters are copied to {} again", view_, settings_.topic);
       trouble_.clear();
     } catch (const std::exception& error) {
       connection_.reset();
-      publisher_ = make_publisher(settings_);  // the old one may have failed for good
-      if (trouble_.empty()) {
+      if (trouble_ != error.what()) {
         spdlog::warn("{}: dead letters are not copied to {}, the view goes on: {}; trying again", view_,
                      settings_.topic, error.what());
       }
@@ -84,6 +87,7 @@ void DeadLetterCopier::copy_all() {
   if (!connection_ || !connection_->is_open()) {
     is_ours_ = false;
     connection_ = postgres::connect(settings_.database, "daybook-dead-letters/" + view_);
+    postgres::bound_statements(*connection_, 5s);  // a locked table must not hold up the worker's end
   }
   if (!is_ours_) is_ours_ = sql::try_begin(*connection_, generation_, sql::DeadLetterTask::copy);
   if (!is_ours_) return;
@@ -100,6 +104,7 @@ void DeadLetterCopier::copy_all() {
 // Publishes and marks them. Throws RetryError when some did not arrive, once the others are marked.
 void DeadLetterCopier::publish(std::vector<kafka::Outgoing> copies, const std::vector<sql::StoredDeadLetter>& letters) {
   const auto give_up = [this] { return is_out_of_time(); };
+  is_publisher_broken_ = true;  // until all are delivered: a client may have failed for good
   std::vector<kafka::Delivery> deliveries = publisher_.publish(copies, give_up);
   std::vector<std::int64_t> copied;
   std::string failure;
@@ -110,6 +115,12 @@ void DeadLetterCopier::publish(std::vector<kafka::Outgoing> copies, const std::v
       copies[i].record.headers.emplace_back("daybook_value_bytes", std::to_string(letters[i].value_bytes));
       deliveries[i] = publisher_.publish({&copies[i], 1}, give_up).front();
     }
+    if (deliveries[i].too_large()) {
+      copies[i].record.key.reset();
+      std::erase_if(copies[i].record.headers,
+                    [](const auto& header) { return header.first.rfind("daybook_", 0) != 0; });
+      deliveries[i] = publisher_.publish({&copies[i], 1}, give_up).front();
+    }
     if (deliveries[i].delivered()) {
       copied.push_back(letters[i].id);
     } else {
@@ -118,6 +129,7 @@ void DeadLetterCopier::publish(std::vector<kafka::Outgoing> copies, const std::v
   }
   sql::mark_copied(*connection_, generation_, copied);
   if (!failure.empty()) throw RetryError("topic " + settings_.topic + ": " + failure);
+  is_publisher_broken_ = false;
 }
 
 }  // namespace daybook

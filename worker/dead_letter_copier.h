@@ -25,7 +25,9 @@ class DeadLetterCopier {
     std::string database;
     std::string topic;
   };
-  // Throws UsageError for wrong properties. Copies on a thread of its own, one worker of a view at a time.
+  // Throws UsageError for wrong properties; asks no broker.
+  static void check(const Settings& settings);
+  // Copies on a thread of its own, one worker of a view at a time.
   DeadLetterCopier(Settings settings, std::string view, int generation);
   // Copies what is there by now, within a bounded time.
   ~DeadLetterCopier();
@@ -43,6 +45,7 @@ class DeadLetterCopier {
   const int generation_;
   kafka::RecordPublisher publisher_;
   postgres::Connection connection_;
+  bool is_publisher_broken_ = false;
   bool is_ours_ = false;  // no other worker copies this view's
   std::string trouble_;   // what was said last; "" when all is well
 

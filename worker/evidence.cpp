@@ -4,8 +4,9 @@
 
 namespace daybook {
 
-void Evidence::add(const TopicPartition& partition, const Record& record) {
+void Evidence::add(const TopicPartition& partition, const Record& record, std::uint64_t number) {
   Copy copy;
+  copy.number = number;
   copy.topic = record.topic;
   copy.timestamp_ms = record.timestamp_ms;
   copy.bytes = sizeof copy + 64;  // and what the map needs for it
@@ -21,9 +22,11 @@ void Evidence::add(const TopicPartition& partition, const Record& record) {
   copies_[partition].emplace(record.offset, std::move(copy));
 }
 
-void Evidence::add_dropped(const Fingerprint& copy) { dropped_.push_back(copy); }
+void Evidence::add_dropped(const Fingerprint& copy) {
+  if (!copies_.empty()) dropped_.push_back(copy);  // else no event is here that could be the guilty one
+}
 
-std::optional<Record> Evidence::find(const TopicPartition& partition, std::int64_t offset) const {
+std::optional<Evidence::Found> Evidence::find(const TopicPartition& partition, std::int64_t offset) const {
   const auto records = copies_.find(partition);
   if (records == copies_.end()) return std::nullopt;
   const auto found = records->second.find(offset);
@@ -37,7 +40,7 @@ std::optional<Record> Evidence::find(const TopicPartition& partition, std::int64
   if (found->second.value) record.value = *found->second.value;
   record.header_reader = this;
   record.native = &found->second;
-  return record;
+  return Found{record, found->second.number};
 }
 
 bool Evidence::was_copy_dropped(const Fingerprint& event) const {
@@ -46,13 +49,13 @@ bool Evidence::was_copy_dropped(const Fingerprint& event) const {
 }
 
 void Evidence::forget_below(const TopicPartition& partition, std::int64_t offset) {
-  const auto records = copies_.find(partition);
-  if (records == copies_.end()) return;
-  const auto end = records->second.lower_bound(offset);
-  for (auto copy = records->second.begin(); copy != end; ++copy) bytes_ -= copy->second.bytes;
-  records->second.erase(records->second.begin(), end);
-  if (records->second.empty()) copies_.erase(records);
-  if (copies_.empty()) dropped_.clear();
+  if (const auto records = copies_.find(partition); records != copies_.end()) {
+    const auto end = records->second.lower_bound(offset);
+    for (auto copy = records->second.begin(); copy != end; ++copy) bytes_ -= copy->second.bytes;
+    records->second.erase(records->second.begin(), end);
+    if (records->second.empty()) copies_.erase(records);
+  }
+  if (copies_.empty()) dropped_.clear();  // whose copies they are is committed
 }
 
 void Evidence::clear() {

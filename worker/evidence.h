@@ -18,12 +18,17 @@ namespace daybook {
 
 class Evidence : private HeaderReader {
  public:
-  void add(const TopicPartition& partition, const Record& record);
+  // `number`: the record's in the flood window.
+  void add(const TopicPartition& partition, const Record& record, std::uint64_t number);
   // A later copy of some event was dropped. If that event is the guilty one, the copy has to be read again.
   void add_dropped(const Fingerprint& copy);
 
-  // The record, its views into this object until it changes; none: it was folded before evidence was kept.
-  std::optional<Record> find(const TopicPartition& partition, std::int64_t offset) const;
+  struct Found {
+    Record record;  // its views go into this object, until it changes
+    std::uint64_t number;
+  };
+  // None: the record was folded before evidence was kept.
+  std::optional<Found> find(const TopicPartition& partition, std::int64_t offset) const;
   bool was_copy_dropped(const Fingerprint& event) const;
 
   // What is committed is no longer of interest.
@@ -33,6 +38,7 @@ class Evidence : private HeaderReader {
 
  private:
   struct Copy {
+    std::uint64_t number = 0;
     std::uint32_t topic = 0;
     std::int64_t timestamp_ms = -1;
     std::optional<std::string> key;

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <vector>
 
 namespace daybook {
@@ -13,11 +14,12 @@ class FloodWindow {
   FloodWindow(std::size_t records, double share)
       : rejected_(records, false), threshold_(share * static_cast<double>(records)) {}
 
-  void add(bool rejected) {
-    if (rejected_.empty()) return;
-    count_ += static_cast<std::size_t>(rejected) - static_cast<std::size_t>(rejected_[next_]);
-    rejected_[next_] = rejected;
-    next_ = (next_ + 1) % rejected_.size();
+  // Numbers the records from 0 on.
+  void add(bool rejected) { set(next_++, rejected); }
+  std::uint64_t next() const { return next_; }
+  // The database refused a record that was taken for a good one. Of no interest when it has left the window.
+  void reject(std::uint64_t number) {
+    if (number < next_ && next_ - number <= rejected_.size()) set(number, true);
   }
   // Records that were not seen yet count as good ones.
   bool is_flooded() const { return static_cast<double>(count_) > threshold_; }
@@ -26,13 +28,21 @@ class FloodWindow {
 
   void clear() {
     rejected_.assign(rejected_.size(), false);
-    count_ = next_ = 0;
+    count_ = 0;
+    next_ = 0;
   }
 
  private:
+  void set(std::uint64_t number, bool rejected) {
+    if (rejected_.empty()) return;
+    const std::size_t at = number % rejected_.size();
+    count_ += static_cast<std::size_t>(rejected) - static_cast<std::size_t>(rejected_[at]);
+    rejected_[at] = rejected;
+  }
+
   std::vector<bool> rejected_;  // a ring
   double threshold_;
-  std::size_t next_ = 0;
+  std::uint64_t next_ = 0;
   std::size_t count_ = 0;
 };
 

@@ -66,6 +66,7 @@ void Loop::round() {
   if (!synchronized_ && !committer_->busy() && clock_.now() >= retry_at_) synchronize();
   if (committer_->busy() && is_full() && !stalled_ && !wait_for_committer()) return;
   blocked_since_.reset();
+  if (stalled_ && synchronized_ && !is_full()) go_on_after_stall();
 
   if (records_.empty()) poll();
   if (!records_.empty()) fold();
@@ -91,6 +92,16 @@ bool Loop::wait_for_committer() {
   source_.stop();
   stalled_ = true;
   return true;
+}
+
+// What the source let go of is read again. Meanwhile the topic may have been made anew: the anchors are looked at.
+void Loop::go_on_after_stall() {
+  stalled_ = false;
+  for (OwnedPartition& partition : partitions_) {
+    if (!partition.expected) partition.expected = partition.anchor ? partition.anchor : partition.submitted_anchor;
+    partition.heard_at = clock_.now();
+  }
+  source_.start(partitions_.to_read());
 }
 
 void Loop::poll() {
@@ -221,7 +232,7 @@ bool Loop::fold_one(const Record& record, const DecodedEvent& event) {
     switch (seen_.insert(event.fingerprint)) {
       case SeenSet::Inserted::fresh:
         open_->add(event, {partitions_.number(*partition), record.offset});
-        if (suspicious_until_) evidence_.add(partition->name, record);
+        if (suspicious_until_) evidence_.add(partition->name, record, flood_.next());
         break;
       case SeenSet::Inserted::other_content:
         ++open_tally_.ids_reused;
@@ -258,7 +269,7 @@ DeadLetter Loop::letter_of(const Record& record, const DecodedEvent& event) {
   record.headers(headers);
   for (const Header& header : headers) letter.headers.emplace_back(header.name, header.value);
   letter.rejection = event.rejection;
-  last_rejection_ = event.rejection.detail;
+  last_rejection_ = event.rejection.code + " at " + to_string(letter.partition, letter.offset);
   letter.source = event.source;
   letter.id = event.id;
   letter.type = event.type;
@@ -290,7 +301,7 @@ void Loop::submit_if_ready() {
 
 void Loop::pause_for_flood() const {
   throw PauseError(std::to_string(flood_.count()) + " of the last " + std::to_string(flood_.size()) +
-                   " events can't be applied, the last one because: " + last_rejection_ +
+                   " events can't be applied, the last one for the reason " + last_rejection_ +
                    ". They are dead letters (`daybook dead-letters list " + view_.name +
                    "`). When their cause is mended, or to go on"
                    " regardless: `daybook views resume " +
@@ -300,6 +311,7 @@ void Loop::pause_for_flood() const {
 void Loop::submit() {
   for (OwnedPartition& partition : partitions_) {
     if (partition.folded == partition.open_from) continue;
+    if (partition.anchor) partition.submitted_anchor = partition.anchor;
     open_->cover(partition.name, {partition.open_from, partition.folded, partitions_.number(partition),
                                   std::exchange(partition.anchor, std::nullopt)});
     partition.open_from = partition.folded;
@@ -313,10 +325,6 @@ void Loop::submit() {
   open_moved_ = false;
   open_is_full_ = false;
   start_commit();
-  if (stalled_) {
-    stalled_ = false;
-    source_.start(partitions_.to_read());
-  }
 }
 
 void Loop::start_commit() {
@@ -379,7 +387,10 @@ bool Loop::caught_up() const {
 bool Loop::finish(std::chrono::milliseconds timeout) {
   if (committer_->busy()) {
     if (const std::optional<CommitOutcome> outcome = committer_->outcome(timeout)) {
-      if (std::holds_alternative<Applied>(*outcome)) count_applied();
+      if (std::holds_alternative<Applied>(*outcome)) {
+        count_commit();
+        move_stored_positions();
+      }
     }
   }
   if (!partitions_.empty()) mirror();

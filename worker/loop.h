@@ -85,15 +85,18 @@ class Loop {
 
   void round();
   bool wait_for_committer();
+  void go_on_after_stall();
   void poll();
 
   void settle(const CommitOutcome& outcome);
   void on_fenced();
-  void count_applied();
+  void count_commit();
+  void move_stored_positions();
   void on_applied(const Applied& applied);
   void on_refused(const Refused& refused);
   bool make_dead_letter(const TopicPartition& partition, std::int64_t offset, const Rejection& rejection);
   void commit_in_halves();
+  bool is_too_much_to_merge(const std::vector<Fingerprint>& others) const;
   void merge(const std::vector<Fingerprint>& others);
   void expire_if_due();
   void note_reused_id(const Record& record, const TopicPartition& partition);
@@ -108,6 +111,7 @@ class Loop {
   void load_or_tail(bool new_session);
   void pause(const std::string& why);
   void on_paused(const std::string& why);
+  void forget_troubles();
   void restart_from_store(const std::string& why, std::chrono::milliseconds delay);
   std::chrono::milliseconds next_backoff();
 
@@ -155,6 +159,7 @@ class Loop {
   std::string last_trouble_;
   std::optional<std::string> paused_;
   bool pause_is_ours_ = false;           // `paused_` is not stored yet
+  bool log_is_short_ = false;            // as of the last try
   std::optional<Time> log_short_since_;  // some partition's log ended before its stored position
   FloodWindow flood_;
   std::string last_rejection_;

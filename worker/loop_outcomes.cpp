@@ -24,6 +24,7 @@ void Loop::settle(const CommitOutcome& outcome) {
   if (discard_outcome_ && !DAYBOOK_DEFECT("an outcome from before a revocation is used")) {
     // The set is read again from the store before anything else happens, and so are the positions.
     discard_outcome_ = false;
+    if (std::holds_alternative<Applied>(outcome)) count_commit();
     flying_->clear();
     return;
   }
@@ -75,7 +76,7 @@ void Loop::on_fenced() {
                      std::chrono::milliseconds(50 + jitter_() % 500));
 }
 
-void Loop::count_applied() {
+void Loop::count_commit() {
   ++counters_.commits;
   committed_at_ = clock_.now();
   commit_sizes_.seconds.observe(std::chrono::duration<double>(*committed_at_ - commit_started_at_).count());
@@ -88,6 +89,10 @@ void Loop::count_applied() {
   counters_.ids_reused += flying_tally_.ids_reused;
   counters_.passed_over += flying_tally_.passed_over;
   flying_tally_ = {};
+}
+
+// Not for a commit from before a revocation: its partitions may be another worker's by now.
+void Loop::move_stored_positions() {
   for (const auto& [name, range] : flying_->ranges()) {
     stored_[name] = range.to;
     if (OwnedPartition* const partition = partitions_.find(name)) partition->stored = range.to;
@@ -96,7 +101,8 @@ void Loop::count_applied() {
 }
 
 void Loop::on_applied(const Applied& applied) {
-  count_applied();
+  count_commit();
+  move_stored_positions();
   failures_ = 0;
   if (applied.head.seq != known_.seq + 1) others_until_ = clock_.now() + others_interval;
   known_ = applied.head;
@@ -106,6 +112,10 @@ void Loop::on_applied(const Applied& applied) {
                   [&](const auto& entry) { return entry.first.first == partition && entry.first.second < range.to; });
   }
   flying_->clear();
+  if (is_too_much_to_merge(applied.others)) {
+    loaded_ = false;
+    throw RetryError(std::to_string(applied.others.size()) + " events behind the other workers");
+  }
   merge(applied.others);
   expire_if_due();
   if (!suspects_.empty()) {
@@ -146,14 +156,14 @@ void Loop::on_refused(const Refused& refused) {
 // done here: its bytes are not at hand, or a copy of it was dropped and is now the first of its identity.
 bool Loop::make_dead_letter(const TopicPartition& partition, std::int64_t offset, const Rejection& rejection) {
   const Fingerprint fingerprint = flying_->fingerprints().front();
-  const std::optional<Record> record = evidence_.find(partition, offset);
-  if (!record || evidence_.was_copy_dropped(fingerprint)) return false;
+  const std::optional<Evidence::Found> found = evidence_.find(partition, offset);
+  if (!found || evidence_.was_copy_dropped(fingerprint)) return false;
   DecodedEvent guilty;
-  decoder_.describe(*record, guilty);
+  decoder_.describe(found->record, guilty);
   guilty.rejection = rejection;
   seen_.erase(fingerprint);
-  flying_->replace_events(letter_of(*record, guilty));
-  flood_.add(true);
+  flying_->replace_events(letter_of(found->record, guilty));
+  flood_.reject(found->number);
   start_commit();
   return true;
 }
@@ -166,6 +176,12 @@ void Loop::commit_in_halves() {
   flying_ = std::move(front);
   if (DAYBOOK_DEFECT("the second half commits first")) std::swap(flying_, suspects_.back());
   start_commit();
+}
+
+// The set has room for what is staged and some more. Others' fingerprints beyond that would push out staged ones, and
+// copies of those events would count as new: then the set is loaded, with nothing staged.
+bool Loop::is_too_much_to_merge(const std::vector<Fingerprint>& others) const {
+  return others.size() > 2 * limits_.events_max;
 }
 
 // Adds what other workers committed. What was in the set already is either committed and known (harmless) or staged

@@ -17,12 +17,15 @@ constexpr auto pause_look_interval = 1'000ms;
 }  // namespace
 
 void Loop::on_revoked() {
+  // First of all, since what the commit under way answers can throw. Another worker decides on what was condemned, and
+  // perhaps another log is there when this one reads it again.
+  condemned_.clear();
+  joined_ = false;
   if (committer_->busy()) {
     if (const std::optional<CommitOutcome> outcome = committer_->outcome(5'000ms)) settle(*outcome);
     // Still under way: whatever comes of it, the next owner's take() waits for it; ours will be settled later.
   }
-  condemned_.clear();  // another worker decides, and perhaps another log is there when this one reads it again
-  joined_ = false;
+  condemned_.clear();  // what it answered, too
   restart_from_store("", 0ms);
 }
 
@@ -47,7 +50,6 @@ void Loop::restart_from_store(const std::string& why, std::chrono::milliseconds 
   open_moved_ = false;
   open_is_full_ = false;
   partitions_.clear();
-  flood_.clear();
   evidence_.clear();
   if (seen_.is_worn()) loaded_ = false;
   synchronized_ = false;
@@ -74,6 +76,7 @@ std::chrono::milliseconds Loop::next_backoff() {
 }
 
 void Loop::synchronize() {
+  log_is_short_ = false;
   try {
     load_or_tail(store_.connect());
     database_connected_ = true;
@@ -93,6 +96,7 @@ void Loop::synchronize() {
     }
     log_short_since_.reset();
   } catch (const RetryError& error) {
+    if (!log_is_short_) log_short_since_.reset();  // only what is short each time is truncated
     const std::string trouble = error.what();
     if (trouble != last_trouble_) spdlog::warn("{}: {}; trying again", view_.name, trouble);
     last_trouble_ = trouble;
@@ -120,7 +124,7 @@ void Loop::take_partitions() {
     partition.name = name;
     partition.epoch = owned.epoch;
     partition.stored = partition.open_from = partition.folded = owned.next;
-    partition.expected = owned.anchor;
+    partition.expected = partition.submitted_anchor = owned.anchor;
     partition.heard_at = clock_.now();
     check_range(partition, ranges.at(name));
     partitions_.add(std::move(partition));
@@ -150,6 +154,7 @@ void Loop::check_range(OwnedPartition& partition, const LogRange& range) {
   }
   if (partition.folded > range.end) {
     // For a moment after a change of leader this is no news.
+    log_is_short_ = true;
     if (!log_short_since_) log_short_since_ = clock_.now();
     const std::string what = where + " is to be read next, but the log ends at " + std::to_string(range.end);
     if (clock_.now() - *log_short_since_ < limits_.short_log_patience && !DAYBOOK_DEFECT("a short log pauses at once"))
@@ -162,9 +167,16 @@ void Loop::check_range(OwnedPartition& partition, const LogRange& range) {
   if (partition.expected && partition.expected->offset < range.begin) partition.expected.reset();
 }
 
+// After a pause another log may be there, and a flood is a new one.
+void Loop::forget_troubles() {
+  condemned_.clear();
+  flood_.clear();
+}
+
 // A person has to decide. All workers of the view are told through the store, as soon as it can be reached.
 void Loop::pause(const std::string& why) {
   restart_from_store("", 0ms);
+  forget_troubles();
   paused_ = why;
   pause_is_ours_ = !DAYBOOK_DEFECT("a pause is not stored");
   spdlog::error("{}: paused: {}", view_.name, why);
@@ -172,6 +184,7 @@ void Loop::pause(const std::string& why) {
 
 void Loop::on_paused(const std::string& why) {
   restart_from_store("", pause_look_interval);
+  forget_troubles();
   if (paused_ != why) spdlog::error("{}: paused: {}", view_.name, why);
   paused_ = why;
 }
@@ -196,6 +209,10 @@ void Loop::load_or_tail(bool new_session) {
     return;
   }
   const Tail tail = store_.tail(known_.seq);
+  if (is_too_much_to_merge(tail.fingerprints)) {
+    loaded_ = false;
+    throw RetryError(std::to_string(tail.fingerprints.size()) + " events behind the other workers");
+  }
   known_ = tail.head;
   merge(tail.fingerprints);
 }

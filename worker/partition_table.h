@@ -23,6 +23,7 @@ struct OwnedPartition {
   std::optional<Anchor> expected;
   // Of the last record that was folded into the open batch; `last` until its hash is taken, before the next poll.
   std::optional<Anchor> anchor;
+  std::optional<Anchor> submitted_anchor;  // the one before it
   const Record* last = nullptr;
   std::chrono::steady_clock::time_point heard_at{};  // when a record or the partition's end last came
 };

@@ -5,6 +5,7 @@
 
 #include <cstdlib>
 #include <exception>
+#include <mutex>
 #include <thread>
 
 #include "core/error.h"
@@ -32,9 +33,9 @@ std::string owner_name() {
 }
 
 // A view's place on the board.
-class Sign {
+class BoardEntry {
  public:
-  Sign(StatusBoard* board, std::size_t number) : board_(board), number_(number) {}
+  BoardEntry(StatusBoard* board, std::size_t number) : board_(board), number_(number) {}
 
   // Between steps; far less often than there are steps.
   void show(Loop& loop, std::chrono::steady_clock::time_point now) {
@@ -76,7 +77,7 @@ sql::Generation find_generation(const WorkerSettings& settings, const ViewDefini
 // Tries again while the database is away: forever, or for the patience of `once`.
 // Nothing when it is told to stop meanwhile.
 std::optional<sql::Generation> wait_for_generation(const WorkerSettings& settings, const ViewDefinition& view,
-                                                   Sign& sign, const std::atomic<bool>& stop) {
+                                                   BoardEntry& board, const std::atomic<bool>& stop) {
   const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(settings.patience_seconds);
   std::string last;
   auto delay = 100ms;
@@ -87,7 +88,7 @@ std::optional<sql::Generation> wait_for_generation(const WorkerSettings& setting
       if (settings.once && std::chrono::steady_clock::now() >= deadline) throw;
       if (last != error.what()) spdlog::warn("{}: {}; trying again", view.name, error.what());
       last = error.what();
-      sign.show_waiting(view, last);
+      board.show_waiting(view, last);
     }
     for (auto waited = 0ms; waited < delay && !stop; waited += 50ms) std::this_thread::sleep_for(50ms);
     delay = std::min<std::chrono::milliseconds>(delay * 2, 5s);
@@ -106,16 +107,36 @@ KafkaSource::Settings source_settings(const WorkerSettings& settings, const View
   return {settings.brokers, group_of(view), view.topics(), settings.properties};
 }
 
-void run_view(const WorkerSettings& settings, const ViewDefinition& view, Sign sign, const std::atomic<bool>& stop) {
-  const std::optional<sql::Generation> found = wait_for_generation(settings, view, sign, stop);
+DeadLetterCopier::Settings copier_settings(const WorkerSettings& settings) {
+  return {settings.brokers, settings.properties, settings.database, settings.dead_letter_topic};
+}
+
+// Ends the process although a broker or database that does not answer holds some view. Nothing is lost by leaving: what
+// is not committed is read again.
+[[noreturn]] void leave(const std::exception_ptr& error) {
+  spdlog::warn("worker ends without waiting for a broker or database that does not answer");
+  int code = EXIT_SUCCESS;
+  if (error) {
+    try {
+      std::rethrow_exception(error);
+    } catch (const std::exception& first) {
+      code = exit_code_of(first);
+      spdlog::error("{}", first.what());
+    }
+  }
+  spdlog::default_logger()->flush();
+  std::_Exit(code);
+}
+
+void run_view(const WorkerSettings& settings, const ViewDefinition& view, BoardEntry board,
+              const std::atomic<bool>& stop) {
+  const std::optional<sql::Generation> found = wait_for_generation(settings, view, board, stop);
   if (!found) return;
   const sql::Generation& generation = *found;
   SteadyClock clock;
   std::optional<DeadLetterCopier> copier;  // ends last: its last look sees all that was committed
   if (!settings.dead_letter_topic.empty()) {
-    copier.emplace(DeadLetterCopier::Settings{settings.brokers, settings.properties, settings.database,
-                                              settings.dead_letter_topic},
-                   view.name, generation.id);
+    copier.emplace(copier_settings(settings), view.name, generation.id);
   }
   PgStore store(settings.database, view, generation, owner_name());
   KafkaSource source(source_settings(settings, view));
@@ -129,7 +150,7 @@ void run_view(const WorkerSettings& settings, const ViewDefinition& view, Sign s
   auto last_read = clock.now();
   while (!stop) {
     loop.step();
-    sign.show(loop, clock.now());
+    board.show(loop, clock.now());
     if (loop.reading()) last_read = clock.now();
     if (settings.once) {
       if (loop.pause_is_stored()) throw StopError(view.name + " is paused: " + *loop.paused());
@@ -151,9 +172,10 @@ void run_view(const WorkerSettings& settings, const ViewDefinition& view, Sign s
   }
   if (!loop.finish(3s)) {
     // The database does not answer. Nothing is lost by not waiting for it: what it did not commit is read again.
+    // run_worker() ends the process while this waits.
     spdlog::warn("{}: the commit under way does not end; the worker ends without it", view.name);
     source.close();
-    std::_Exit(EXIT_SUCCESS);
+    return;
   }
   spdlog::info("{}: worker ends; {}", view.name, loop.describe());
 }
@@ -164,19 +186,22 @@ std::string group_of(const ViewDefinition& view) { return "daybook." + view.name
 
 void run_worker(const WorkerSettings& settings, const std::vector<ViewDefinition>& views,
                 const std::atomic<bool>& stop) {
-  // One view's end must not take the others down in mid-air: all are told to stop, then the first error is thrown.
-  std::atomic<bool> stop_all{false};
-  std::vector<std::exception_ptr> errors(views.size());
-  std::vector<std::thread> threads;
-  std::atomic<std::size_t> running{views.size()};
   // Wrong properties are refused before anything starts.
   for (const ViewDefinition& view : views) KafkaSource::check(source_settings(settings, view));
+  if (!settings.dead_letter_topic.empty()) DeadLetterCopier::check(copier_settings(settings));
+  // One view's end must not take the others down in mid-air: all are told to stop, then the first error is thrown.
+  std::atomic<bool> stop_all{false};
+  std::atomic<std::size_t> running{views.size()};
+  std::mutex mutex;  // guards `error`
+  std::exception_ptr error;
+  std::vector<std::thread> threads;
   for (std::size_t i = 0; i < views.size(); ++i) {
     threads.emplace_back([&, i] {
       try {
-        run_view(settings, views[i], Sign(settings.board, i), stop_all);
+        run_view(settings, views[i], BoardEntry(settings.board, i), stop_all);
       } catch (...) {
-        errors[i] = std::current_exception();
+        const std::lock_guard lock(mutex);
+        if (!error) error = std::current_exception();
         stop_all = true;
       }
       --running;
@@ -184,22 +209,16 @@ void run_worker(const WorkerSettings& settings, const std::vector<ViewDefinition
   }
   std::optional<std::chrono::steady_clock::time_point> stopped_at;
   while (running > 0) {
-    if (stop && !stopped_at) {
-      stopped_at = std::chrono::steady_clock::now();
-      stop_all = true;
-    }
+    if (stop) stop_all = true;
+    if (stop_all && !stopped_at) stopped_at = std::chrono::steady_clock::now();
     if (stopped_at && std::chrono::steady_clock::now() - *stopped_at > 4500ms) {
-      // A broker or database that does not answer holds a loop. Nothing is lost by leaving: what is not committed is
-      // read again.
-      spdlog::warn("worker ends without waiting for a broker or database that does not answer");
-      std::_Exit(EXIT_SUCCESS);
+      const std::lock_guard lock(mutex);
+      leave(error);
     }
     std::this_thread::sleep_for(20ms);
   }
   for (std::thread& thread : threads) thread.join();
-  for (const std::exception_ptr& error : errors) {
-    if (error) std::rethrow_exception(error);
-  }
+  if (error) std::rethrow_exception(error);
 }
 
 }  // namespace daybook

@@ -14,7 +14,8 @@ bookkeeping (role_name, table_name, privileges, columns) AS (VALUES
     ('daybook_write', 'seen',        ARRAY['SELECT', 'INSERT', 'UPDATE'],           NULL),
     ('daybook_write', 'dead_letter', ARRAY['INSERT'],                               NULL),
     -- ON CONFLICT has to see the key.
-    ('daybook_write', 'dead_letter', ARRAY['SELECT'], ARRAY['generation', 'topic', 'partition', 'record_offset']),
+    ('daybook_write', 'dead_letter', ARRAY['SELECT'], ARRAY['generation', 'topic', 'partition', 'record_offset',
+                                                            'superseded_by']),
     ('daybook_read',  'migration',   ARRAY['SELECT'],                               NULL),
     ('daybook_read',  'generation',  ARRAY['SELECT'], ARRAY['id', 'view', 'state', 'table_name', 'table_oid', 'definition',
                                                             'definition_text', 'created_at', 'cluster_id', 'paused',
@@ -22,7 +23,7 @@ bookkeeping (role_name, table_name, privileges, columns) AS (VALUES
     ('daybook_read',  'view_head',   ARRAY['SELECT'],                               NULL),
     ('daybook_read',  'position',    ARRAY['SELECT'],                               NULL),
     ('daybook_read',  'position_move', ARRAY['SELECT'],                             NULL),
-    ('daybook_read',  'dead_letter', ARRAY['SELECT'], ARRAY['id', 'generation', 'topic', 'partition', 'record_offset',
+    ('daybook_read',  'dead_letter', ARRAY['SELECT'], ARRAY['id', 'generation', 'topic', 'partition', 'record_offset', 'superseded_by',
                                                             'record_time', 'code', 'event_type', 'state', 'created_at'])
 ),
 role AS (SELECT oid, rolname AS name FROM pg_roles WHERE rolname IN ('daybook_migrate', 'daybook_write', 'daybook_read')),

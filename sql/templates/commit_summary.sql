@@ -154,7 +154,7 @@ BEGIN
                     p_dead_codes, p_dead_details, p_dead_sources, p_dead_ids, p_dead_types)
              AS b (topic, partition, record_offset, time_ms, record_key, record_value, headers, code, detail, event_source,
                    event_id, event_type)
-        ON CONFLICT (generation, topic, partition, record_offset) DO NOTHING;
+        ON CONFLICT (generation, topic, partition, record_offset, superseded_by) DO NOTHING;
     END IF;
 
     RETURN QUERY SELECT 'applied', v_seq, v_nonce, NULL::bytea, NULL::text;

@@ -167,7 +167,7 @@ def test_commands_under_a_role_too_low_say_so(daybook, database, logins, tmp_pat
     view = write_view(tmp_path)
     run_as(daybook, logins.migrate, "views", "apply", view.file)
     positions = daybook.simulate(view, events=100)
-    advice = "this user needs one of daybook's roles (docs/security.md)"
+    advice = "this user lacks a right of daybook's roles (docs/security.md"
     assert advice in run_as(daybook, logins.none, "worker", "--view", view.file, status=4).stderr
     assert advice in run_as(daybook, logins.none, "verify", view.name, status=4).stderr
     assert advice in run_as(daybook, logins.read, "worker", "--view", view.file, status=4).stderr

@@ -67,3 +67,50 @@ TEST_CASE("refused events, with copies of them, in batches of any size") {
   CHECK(refused > 500);
   CHECK(restarts < refused / 2);  // most become dead letters without reading again
 }
+
+TEST_CASE("a flood of refused events pauses the view, whether they come in one batch or one by one") {
+  const ViewDefinition view =
+      load_definitions({DAYBOOK_SOURCE_DIR "/schemas/bloodbank/views/dashboard_daily_summary.json"}).front();
+  // Of ten events after the one that fills the row, `refused` can't be applied.
+  const auto run = [&view](int refused, std::size_t batch) {
+    Log log;
+    auto& records = log[{"bloodbank.events", 0}];
+    records[0] = {stock_change(0, int_max), 1'790'000'000'000, {}};
+    for (int i = 1; i <= 600; ++i) records[i] = {stock_change(i, i % 10 < refused ? 1 : 0), 1'790'000'000'000, {}};
+    MemoryStore store(view);
+    TestClock clock;
+    FakeSource source(log, view.topics(), 1, 100);
+    Limits limits = RunOptions{}.limits;
+    limits.events_max = batch;
+    limits.flood_records = 100;
+    limits.flood_share = 0.5;
+    Loop loop(view, test_key, source, store, clock, limits);
+    const auto deadline = clock.now() + std::chrono::seconds(30);
+    while (!loop.caught_up() && !loop.paused() && clock.now() < deadline) loop.step();
+    CHECK(clock.now() < deadline);
+    return loop.paused().has_value();
+  };
+  for (const std::size_t batch : {1, 200}) {
+    CAPTURE(batch);
+    CHECK(run(10, batch));
+    CHECK(run(7, batch));
+    CHECK_FALSE(run(3, batch));
+  }
+}
+
+TEST_CASE("after a refused event, copies without end do not stop the loop") {
+  const ViewDefinition view =
+      load_definitions({DAYBOOK_SOURCE_DIR "/schemas/bloodbank/views/dashboard_daily_summary.json"}).front();
+  Log log;
+  auto& records = log[{"bloodbank.events", 0}];
+  records[0] = {stock_change(0, int_max), 1'790'000'000'000, {}};
+  records[1] = {stock_change(1, 1), 1'790'000'000'000, {}};
+  for (int i = 2; i <= 150'000; ++i) records[i] = records[0];
+  MemoryStore store(view);
+  RunOptions options;
+  options.run_max = 2'000;
+  options.limits.bytes_max = std::size_t{1} << 20;  // 65,536 dropped copies
+  CHECK_NOTHROW(run_loop(view, log, store, options));
+  CHECK(store.dead_letters.size() == 1);
+  CHECK(store.positions().begin()->second == 150'001);
+}

@@ -114,8 +114,10 @@ std::optional<bool> MemberValue::as_bool() const {
 
 std::string MemberValue::describe() const {
   constexpr std::size_t shown = 80;
-  const auto quoted = [](std::string_view text) {
-    return "the string \"" + std::string(text.substr(0, shown)) + (text.size() > shown ? "\"..." : "\"");
+  const auto quoted = [shown](std::string_view text) {
+    std::size_t size = std::min(text.size(), shown);
+    while (size < text.size() && size > 0 && (text[size] & 0xC0) == 0x80) --size;  // not inside a character
+    return "the string \"" + std::string(text.substr(0, size)) + (size < text.size() ? "\"..." : "\"");
   };
   if (kind_ == Kind::missing) return "nothing";
   if (kind_ == Kind::attribute) return quoted(attribute_);

@@ -118,7 +118,9 @@ void KafkaSource::look_for_brokers() {
   is_cut_off_ = false;
 }
 
-std::string KafkaSource::outage() { return is_cut_off_ ? "broker: none can be reached: " + trouble_.reason() : ""; }
+std::string KafkaSource::outage() {
+  return is_cut_off_ ? "broker: none can be reached" + (trouble_.reason().empty() ? "" : ": " + trouble_.reason()) : "";
+}
 
 void KafkaSource::release_messages() {
   for (std::size_t i = 0; i < message_count_; ++i) rd_kafka_message_destroy(messages_[i]);
