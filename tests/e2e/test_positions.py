@@ -133,3 +133,29 @@ def test_a_person_pauses_and_resumes(daybook, database, view):
     daybook.wait_until_applied(view, end)
     assert "was not paused" in daybook.run("views", "resume", view.name).stdout
     daybook.verify(view)
+
+
+def test_dead_letters_of_a_former_log_neither_hide_nor_excuse_new_ones(daybook, database, view, admin, producer):
+    def publish(*values):
+        for value in values:
+            producer.produce(view.topic, value, partition=0)
+        assert producer.flush(20) == 0
+
+    done(admin.create_topics([NewTopic(view.topic, 1)]))
+    publish(b"{ of the first log", b"[")
+    daybook.run("worker", "--view", view.file, "--once")
+    done(admin.delete_topics([view.topic]))
+    wait_until(lambda: view.topic not in admin.list_topics(timeout=10).topics, "the topic is gone")
+    done(admin.create_topics([NewTopic(view.topic, 1)]))
+    wait_until(lambda: view.topic in admin.list_topics(timeout=10).topics, "the topic is there again")
+    event = {"specversion": "1.0", "id": "1", "source": "/test", "type": "bloodbank.stock.changed", "time": "2026-03-01T09:00:00Z",
+             "data": {"facility_id": "0b0e5ee9-93b4-4a5a-9d0c-4f1d1b1c1a01", "quantity": 5}}
+    publish(b"{ of the second log", json.dumps(event))
+    daybook.run("worker", "--view", view.file, "--once", status=4)
+    daybook.run("positions", "move", view.name, "--to", "earliest", "--yes")
+    daybook.run("worker", "--view", view.file, "--once")
+    letters = database.query("SELECT record_offset, superseded_by > 0, convert_from(record_value, 'UTF8')"
+                             " FROM daybook.dead_letter ORDER BY 2 DESC, 1")
+    assert letters == [(0, True, "{ of the first log"), (1, True, "["), (0, False, "{ of the second log")]
+    assert database.query(f"SELECT total_stock FROM {view.name}") == [(5,)]
+    daybook.verify(view)
