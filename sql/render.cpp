@@ -11,6 +11,7 @@
 
 #include "core/error.h"
 #include "sql/embedded.h"
+#include "sql/fill.h"
 #include "sql/row_json.h"
 
 namespace daybook::sql {
@@ -29,27 +30,6 @@ constexpr int feed_keys_max = 8000;
 constexpr std::size_t max_function_parameters = 100;  // PostgreSQL's FUNC_MAX_ARGS, fixed when it is built
 
 using Words = std::vector<std::string>;
-
-std::string join(const Words& words, const std::string& separator) {
-  std::string joined;
-  for (const std::string& word : words) joined += (joined.empty() ? "" : separator) + word;
-  return joined;
-}
-
-std::string fill(const std::string& name, const std::map<std::string, std::string>& values) {
-  const std::string& text = embedded().at(name);
-  std::string filled;
-  std::size_t at = 0;
-  for (;;) {
-    const std::size_t open = text.find("{{", at);
-    if (open == std::string::npos) return filled + text.substr(at);
-    const std::size_t close = text.find("}}", open);
-    const auto value = values.find(text.substr(open + 2, close - open - 2));
-    if (value == values.end()) throw std::logic_error(name + ": no value for " + text.substr(open, close + 2 - open));
-    filled += text.substr(at, open - at) + value->second;
-    at = close + 2;
-  }
-}
 
 // How many parameters the commit function has before those of the rows, counted in its template: names p_… outside of
 // comments.
