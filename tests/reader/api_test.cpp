@@ -42,6 +42,10 @@ std::string json_of(const std::string& site, const std::string& day, int level) 
          R"(,"updated_at":"2026-01-31T10:00:00.000001Z"})";
 }
 
+ChangeSet commit_of(std::int64_t seq, const std::string& nonce, std::vector<ChangedRow> rows = {}, bool reset = false) {
+  return {0, seq, nonce, reset, std::move(rows)};
+}
+
 // As reader memory makes them.
 HotRowPtr hot_row(const std::string& json, const std::string& cache_control) {
   auto row = std::make_shared<HotRow>();
@@ -311,12 +315,12 @@ TEST_CASE("after= waits until the event is applied") {
   const auto waits = site.begin(path + "10&wait=2000");
   site.loop.pass(1000ms);
   CHECK(waits->answers == 0);
-  site.open.commit({.seq = 1, .nonce = "n"});  // one that does not reach it
+  site.open.commit(commit_of(1, "n"));  // one that does not reach it
   site.loop.run();
   CHECK(waits->answers == 0);
   Site::put(site.open, here, "2026-01-01", 8);
   site.open.applied[{"t", 0}] = 11;
-  site.open.commit({.seq = 2, .nonce = "n"});
+  site.open.commit(commit_of(2, "n"));
   CHECK(waits->answers == 0);  // answered on its loop
   site.loop.run();
   REQUIRE(waits->answers == 1);
@@ -330,7 +334,7 @@ TEST_CASE("after= waits until the event is applied") {
   site.loop.pass(1ms);
   CHECK(problem(*late, 504) == "not all of t/0@11 was applied within 500 ms: ask again, or with a longer wait=");
   site.open.applied[{"t", 0}] = 12;
-  site.open.commit({.seq = 3, .nonce = "n"});
+  site.open.commit(commit_of(3, "n"));
   site.loop.run();
   CHECK(late->answers == 1);
   problem(*site.get(path + "12&wait=0"), 504);
@@ -386,13 +390,13 @@ TEST_CASE("changes: each loop is told once, each client what it asked for") {
   CHECK(all->opened->text == "event: row\ndata: " + row1 + "\n\nevent: row\nid: 3-1-a-0\ndata: " + row2 + "\n\n");
   CHECK(one->opened->text == "event: row\ndata: " + row1 + "\n\n");
   CHECK(day->opened->text.empty());
-  site.open.commit({.seq = 2, .nonce = "b"});
+  site.open.commit(commit_of(2, "b"));
   site.loop.run();
-  site.open.commit({.seq = 3, .nonce = "c", .rows = {{key_of(here, "2026-01-02"), row1}}});
+  site.open.commit(commit_of(3, "c", {{key_of(here, "2026-01-02"), row1}}));
   site.loop.run();
   CHECK(day->opened->text == "event: row\nid: 3-3-c-0\ndata: " + row1 + "\n\n");
   CHECK(one->opened->pieces.back() == day->opened->pieces.back());  // made once
-  site.open.commit({.seq = 4, .nonce = "d", .reset = true});
+  site.open.commit(commit_of(4, "d", {}, true));
   site.loop.run();
   for (const auto& client : {all, one, day})
     CHECK(client->opened->text.ends_with("event: reset\nid: 3-4-d-0\ndata: {\"reason\":\"reload\"}\n\n"));
@@ -406,7 +410,7 @@ TEST_CASE("changes: each loop is told once, each client what it asked for") {
   for (const auto& client : {all, one, day}) client->opened->end();
   site.loop.pass(1s);
   CHECK(site.api.streams() == 0);
-  site.open.commit({.seq = 5, .nonce = "e"});
+  site.open.commit(commit_of(5, "e"));
   CHECK(!site.loop.has_tasks());  // nobody listens
   problem(*site.get("/v1/views/open/changes?level=1"), 400);
   CHECK(site.get("/v1/views/open/changes", {}, http::Method::head)->block->status == 200);
@@ -416,9 +420,9 @@ TEST_CASE("Last-Event-ID: goes on behind it, or says that it can't") {
   Site site;
   const auto row = [](int level) { return json_of(here, "2026-01-01", level); };
   const std::string key = key_of(here, "2026-01-01");
-  site.open.commit({.seq = 1, .nonce = "a", .rows = {{key, row(1)}}});
-  site.open.commit({.seq = 2, .nonce = "b", .rows = {{key, row(2)}, {key, row(3)}}});
-  site.open.commit({.seq = 3, .nonce = "c", .rows = {{key, row(4)}}});
+  site.open.commit(commit_of(1, "a", {{key, row(1)}}));
+  site.open.commit(commit_of(2, "b", {{key, row(2)}, {key, row(3)}}));
+  site.open.commit(commit_of(3, "c", {{key, row(4)}}));
   const auto from = [&](const std::string& id, const std::string& query = "") {
     return site.begin("/v1/views/open/changes" + query, {{"Last-Event-ID", id}})->opened;
   };
@@ -433,7 +437,7 @@ TEST_CASE("Last-Event-ID: goes on behind it, or says that it can't") {
   for (const char* gone : {"3-1-x-0", "2-1-a-0", "3-9-a-0", "nonsense"})
     CHECK(from(gone)->text == "retry: 1000\n\nevent: reset\nid: 3-3-c-0\ndata: {\"reason\":\"gone\"}\n\n");
   // A commit that was on its way to the loop when the stream began is not written twice.
-  site.open.commit({.seq = 4, .nonce = "d", .rows = {{key, row(5)}}});
+  site.open.commit(commit_of(4, "d", {{key, row(5)}}));
   const auto begun = from("3-3-c-0");
   const std::string fifth = "event: row\nid: 3-4-d-0\ndata: " + row(5) + "\n\n";
   CHECK(begun->text == "retry: 1000\n\n" + fifth);
@@ -441,8 +445,8 @@ TEST_CASE("Last-Event-ID: goes on behind it, or says that it can't") {
   CHECK(begun->text == "retry: 1000\n\n" + fifth);
   CHECK(last->text == "retry: 1000\n\n" + fifth);
   // After a failover numbers begin anew.
-  site.open.commit({.seq = 2, .nonce = "y", .reset = true});
-  site.open.commit({.seq = 3, .nonce = "z", .rows = {{key, row(6)}}});
+  site.open.commit(commit_of(2, "y", {}, true));
+  site.open.commit(commit_of(3, "z", {{key, row(6)}}));
   site.loop.run();
   CHECK(begun->text.ends_with("event: row\nid: 3-3-z-0\ndata: " + row(6) + "\n\n"));
 }
@@ -455,14 +459,13 @@ TEST_CASE("changes are limited by claims") {
   const auto forbidden = site.begin("/v1/views/own/changes?site=" + elsewhere)->opened;
   mine->text.clear();
   forbidden->text.clear();
-  site.own.commit({.seq = 1,
-                   .nonce = "a",
-                   .rows = {{key_of(elsewhere, "2026-01-01"), "{\"secret\":1}"}, {key_of(here, "2026-01-01"), "{}"}}});
+  site.own.commit(
+      commit_of(1, "a", {{key_of(elsewhere, "2026-01-01"), "{\"secret\":1}"}, {key_of(here, "2026-01-01"), "{}"}}));
   site.loop.run();
   CHECK(mine->text == "event: row\nid: 3-1-a-0\ndata: {}\n\n");
   CHECK(forbidden->text.empty());
   // Nor from what was missed.
-  site.own.commit({.seq = 2, .nonce = "b", .rows = {{key_of(elsewhere, "2026-01-01"), "{\"secret\":1}"}}});
+  site.own.commit(commit_of(2, "b", {{key_of(elsewhere, "2026-01-01"), "{\"secret\":1}"}}));
   const auto missed = site.begin("/v1/views/own/changes", {{"Last-Event-ID", "3-1-a-0"}})->opened;
   CHECK(missed->text == "retry: 1000\n\n");
 }
@@ -472,7 +475,7 @@ TEST_CASE("after stop() nothing is posted to a loop") {
   site.begin("/v1/views/open/changes");
   const auto waits = site.begin("/v1/views/open?after=t/0@99");
   site.api.stop();
-  site.open.commit({.seq = 1, .nonce = "a"});
+  site.open.commit(commit_of(1, "a"));
   CHECK(!site.loop.has_tasks());
   site.loop.pass(500ms);
   problem(*waits, 504);
