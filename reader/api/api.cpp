@@ -120,8 +120,9 @@ void Api::on_request(const http::Incoming& request, http::Exchange exchange) {
   if (!may_read) {
     if (is_known && asked->who->has_scope("admin")) return refuse(asked, 403, "this token may not read the view");
     return refuse(asked, 404,
-                  route.name.empty() ? "there is nothing at this path; /openapi.json describes what there is"
-                                     : "there is no view " + std::string(route.name) + "; /v1/views lists what there is");
+                  route.name.empty()
+                      ? "there is nothing at this path; /openapi.json describes what there is"
+                      : "there is no view " + std::string(route.name) + "; /v1/views lists what there is");
   }
   asked->view = views_[route.view].get();
   switch (route.kind) {

@@ -2,8 +2,8 @@
 #include <nlohmann/json.hpp>
 
 #include "reader/api/api_state.h"
-#include "reader/api/cursor.h"
 #include "reader/api/csv.h"
+#include "reader/api/cursor.h"
 #include "reader/api/openapi.h"
 #include "reader/api/text.h"
 
@@ -105,8 +105,8 @@ void Api::finish_row(const AskedPtr& asked, const Result<HotRowPtr>& result) con
   const HotRow& row = *std::get<HotRowPtr>(result);
   if (row.kind == HotRow::Kind::absent) return send(asked, asked->view->not_found, "Vary: Accept\r\n");
   if (asked->format == Format::csv) {
-    const Made made = make_answer(csv_type, csv_of(asked->view->definition, {row.json}), asked->cache_control(),
-                                  asked->takes_gzip);
+    const Made made =
+        make_answer(csv_type, csv_of(asked->view->definition, {row.json}), asked->cache_control(), asked->takes_gzip);
     return send(asked, has_tag(asked->if_none_match, made.etag) ? made.not_modified : made.ok);
   }
   http::BlockPtr block = has_tag(asked->if_none_match, row.etag) ? row.not_modified : row.ok;
@@ -116,14 +116,15 @@ void Api::finish_row(const AskedPtr& asked, const Result<HotRowPtr>& result) con
 
 void Api::answer_list(const AskedPtr& asked) {
   if (!asked->format) return refuse(asked, 406, not_acceptable);
-  Checked<ListRequest> read = read_list(asked->view->definition, asked->route, asked->query,
-                                        row_limits(asked->view->definition, *asked->who));
+  Checked<ListRequest> read =
+      read_list(asked->view->definition, asked->route, asked->query, row_limits(asked->view->definition, *asked->who));
   if (const auto* wrong = std::get_if<BadRequest>(&read)) return refuse(asked, 400, wrong->detail);
   asked->list = std::get<ListRequest>(std::move(read));
   when_applied(asked, asked->list.await, [this, asked] {
     if (!is_fresh(asked)) return;
     if (asked->list.sees_nothing) return finish_list(asked, ListPage{});
-    asked->view->rows.list(asked->list.query, [this, asked](const Result<ListPage>& result) { finish_list(asked, result); });
+    asked->view->rows.list(asked->list.query,
+                           [this, asked](const Result<ListPage>& result) { finish_list(asked, result); });
   });
 }
 
@@ -203,7 +204,8 @@ void Api::answer_views(const AskedPtr& asked) const {
                      {"generation", own->rows.generation()},
                      {"seq", freshness.seq}}}});
   }
-  const Made made = make_answer(json_type, Json{{"views", all}}.dump(), ViewDefinition::private_cache, asked->takes_gzip);
+  const Made made =
+      make_answer(json_type, Json{{"views", all}}.dump(), ViewDefinition::private_cache, asked->takes_gzip);
   send(asked, has_tag(asked->if_none_match, made.etag) ? made.not_modified : made.ok);
 }
 
@@ -213,8 +215,8 @@ void Api::answer_openapi(const AskedPtr& asked) const {
   for (const auto& view : views_) {
     if (asked->who->may_read(view->definition.name)) views.push_back(&view->definition);
   }
-  const Made made = make_answer(json_type, openapi_of(views, settings_.version), ViewDefinition::private_cache,
-                                asked->takes_gzip);
+  const Made made =
+      make_answer(json_type, openapi_of(views, settings_.version), ViewDefinition::private_cache, asked->takes_gzip);
   send(asked, has_tag(asked->if_none_match, made.etag) ? made.not_modified : made.ok);
 }
 

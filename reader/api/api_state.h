@@ -55,9 +55,7 @@ struct Api::Asked {
   bool is_hit = false;
   ListRequest list;
 
-  std::string cache_control() const {
-    return depends_on_after ? ViewDefinition::private_cache : view->cache_control;
-  }
+  std::string cache_control() const { return depends_on_after ? ViewDefinition::private_cache : view->cache_control; }
 };
 
 }  // namespace daybook::reader

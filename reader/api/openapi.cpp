@@ -33,15 +33,19 @@ Json row_schema(const ViewDefinition& view) {
   for (const KeyColumn& column : view.key) properties[column.name] = schema_of(column.type);
   for (const ValueColumn& column : view.columns) {
     properties[column.name] = schema_of(column.type);
-    properties[column.name]["description"] =
-        column.aggregate == Aggregate::balance ? "A level: what was added up to the row's date." : "A sum over the row's events.";
+    properties[column.name]["description"] = column.aggregate == Aggregate::balance
+                                                 ? "A level: what was added up to the row's date."
+                                                 : "A sum over the row's events.";
   }
   properties["updated_at"] = {{"type", {"string", "null"}}, {"format", "date-time"}};
   Json required = Json::array();
   for (const auto& [name, schema] : properties.items()) {
     if (name != "updated_at") required.push_back(name);
   }
-  return {{"type", "object"}, {"description", view.description}, {"properties", properties}, {"required", required},
+  return {{"type", "object"},
+          {"description", view.description},
+          {"properties", properties},
+          {"required", required},
           {"additionalProperties", false}};
 }
 
@@ -63,8 +67,9 @@ void add_filters(Json& parameters, const std::string& name, const Json& schema) 
   equal["style"] = "form";
   equal["explode"] = true;
   parameters.push_back(equal);
-  for (const auto& [suffix, words] : {std::pair{".ge", "this value or more"}, std::pair{".gt", "more than this value"},
-                                      std::pair{".le", "this value or less"}, std::pair{".lt", "less than this value"}}) {
+  for (const auto& [suffix, words] :
+       {std::pair{".from", "this value or more"}, std::pair{".above", "more than this value"},
+        std::pair{".to", "this value or less"}, std::pair{".below", "less than this value"}}) {
     parameters.push_back(parameter(name + suffix, "query", schema, std::string("Rows with ") + words + "."));
   }
 }
@@ -85,7 +90,8 @@ Json with_headers(Json answer, bool is_list) {
 }
 
 Json await_parameters() {
-  return Json::array({reference("parameters/after"), reference("parameters/wait"), reference("parameters/if-none-match")});
+  return Json::array(
+      {reference("parameters/after"), reference("parameters/wait"), reference("parameters/if-none-match")});
 }
 
 Json csv() { return {{"schema", {{"type", "string"}}}}; }
@@ -102,8 +108,9 @@ Json operation(const std::string& id, const std::string& summary, const ViewDefi
 Json row_operation(const ViewDefinition& view, const std::string& id) {
   Json parameters = await_parameters();
   for (const KeyColumn& column : view.key) parameters.push_back(path_parameter(column));
-  const Json ok = {{"description", "The row."},
-                   {"content", {{"application/json", {{"schema", reference("schemas/" + view.name)}}}, {"text/csv", csv()}}}};
+  const Json ok = {
+      {"description", "The row."},
+      {"content", {{"application/json", {{"schema", reference("schemas/" + view.name)}}}, {"text/csv", csv()}}}};
   return operation(id, "One row", view, parameters,
                    answers({"304", "400", "401", "403", "404", "406", "429", "503", "504"}, with_headers(ok, false)));
 }
@@ -125,10 +132,12 @@ Json list_operation(const ViewDefinition& view, const std::string& id, const std
     if (std::find(filters.begin(), filters.end(), column.name) != filters.end())
       add_filters(parameters, column.name, schema_of(column.type));
   }
-  parameters.push_back(parameter("limit", "query",
-                                 {{"type", "integer"}, {"minimum", 1}, {"maximum", view.reader.limit}, {"default", view.reader.limit}},
-                                 "Rows of a page, at most."));
-  parameters.push_back(parameter("cursor", "query", {{"type", "string"}}, "Where the page begins: from the page before."));
+  parameters.push_back(
+      parameter("limit", "query",
+                {{"type", "integer"}, {"minimum", 1}, {"maximum", view.reader.limit}, {"default", view.reader.limit}},
+                "Rows of a page, at most."));
+  parameters.push_back(
+      parameter("cursor", "query", {{"type", "string"}}, "Where the page begins: from the page before."));
   const Json page = {{"type", "object"},
                      {"properties",
                       {{"rows", {{"type", "array"}, {"items", reference("schemas/" + view.name)}}},
@@ -148,8 +157,9 @@ Json changes_operation(const ViewDefinition& view) {
                                    "Only rows with this value; with several, any of them."));
   }
   parameters.push_back(parameter("Last-Event-ID", "header", {{"type", "string"}}, "Goes on behind this event."));
-  const Json ok = {{"description", "Events without end: row (data is the row), reset (ask again), feed (lost or following)."},
-                   {"content", {{"text/event-stream", {{"schema", {{"type", "string"}}}}}}}};
+  const Json ok = {
+      {"description", "Events without end: row (data is the row), reset (ask again), feed (lost or following)."},
+      {"content", {{"text/event-stream", {{"schema", {{"type", "string"}}}}}}}};
   return operation("changes_of_" + view.name, "Rows as they change", view, parameters,
                    answers({"400", "401", "403", "404", "429", "503"}, ok));
 }
@@ -200,7 +210,8 @@ Json components(const std::vector<const ViewDefinition*>& views) {
         {"Daybook-Age",
          {{"schema", {{"type", "integer"}}},
           {"description", "Milliseconds: all that was committed longer ago is in the answer."}}},
-        {"Daybook-Feed", {{"schema", {{"type", "string"}, {"enum", {"lost"}}}}, {"description", "There while changes do not arrive."}}},
+        {"Daybook-Feed",
+         {{"schema", {{"type", "string"}, {"enum", {"lost"}}}}, {"description", "There while changes do not arrive."}}},
         {"Link", {{"schema", text}, {"description", "The next page, as rel=\"next\"."}}}}},
       {"responses",
        {{"304", {{"description", "The client has it already."}}},
@@ -218,12 +229,14 @@ Json components(const std::vector<const ViewDefinition*>& views) {
 }  // namespace
 
 std::string openapi_of(const std::vector<const ViewDefinition*>& views, const std::string& version) {
-  Json paths = {{"/v1/views",
-                 {{"get",
-                   {{"operationId", "views"},
-                    {"summary", "The views, their keys and how fresh they are"},
-                    {"responses", answers({"401", "429"}, {{"description", "The views that one may read."},
-                                                           {"content", {{"application/json", {{"schema", reference("schemas/_views")}}}}}})}}}}}};
+  Json paths = {
+      {"/v1/views",
+       {{"get",
+         {{"operationId", "views"},
+          {"summary", "The views, their keys and how fresh they are"},
+          {"responses", answers({"401", "429"},
+                                {{"description", "The views that one may read."},
+                                 {"content", {{"application/json", {{"schema", reference("schemas/_views")}}}}}})}}}}}};
   for (const ViewDefinition* view : views) {
     const std::string path = "/v1/views/" + view->name;
     std::string row_path = path;
@@ -238,17 +251,19 @@ std::string openapi_of(const std::vector<const ViewDefinition*>& views, const st
         if (route.find("{" + column.name + "}") != std::string::npos) named.push_back(column.name);
       }
       const std::string id = view->name + "_route_" + std::to_string(++number);
-      paths[route] = {{"get", named.size() == view->key.size() ? row_operation(*view, id) : list_operation(*view, id, named)}};
+      paths[route] = {
+          {"get", named.size() == view->key.size() ? row_operation(*view, id) : list_operation(*view, id, named)}};
     }
   }
-  const Json document = {{"openapi", "3.1.0"},
-                         {"info",
-                          {{"title", "Daybook reader"},
-                           {"version", version},
-                           {"description", "Rows of views that are kept up to date from events. HEAD works wherever GET does."}}},
-                         {"security", Json::array({Json{{"token", Json::array()}}, Json::object()})},
-                         {"paths", paths},
-                         {"components", components(views)}};
+  const Json document = {
+      {"openapi", "3.1.0"},
+      {"info",
+       {{"title", "Daybook reader"},
+        {"version", version},
+        {"description", "Rows of views that are kept up to date from events. HEAD works wherever GET does."}}},
+      {"security", Json::array({Json{{"token", Json::array()}}, Json::object()})},
+      {"paths", paths},
+      {"components", components(views)}};
   return document.dump(2) + "\n";
 }
 

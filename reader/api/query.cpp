@@ -61,7 +61,8 @@ struct Column {
 
   std::optional<std::string> value(std::string_view text) const {
     std::optional<std::string> canonical = canonical_value(type, text);
-    if (canonical && is_int4 && (canonical->size() > 11 || std::stoll(*canonical) != static_cast<std::int32_t>(std::stoll(*canonical))))
+    if (canonical && is_int4 &&
+        (canonical->size() > 11 || std::stoll(*canonical) != static_cast<std::int32_t>(std::stoll(*canonical))))
       return std::nullopt;
     return canonical;
   }
@@ -85,7 +86,8 @@ std::string allowed_parameters(const ViewDefinition& view) {
   for (const KeyColumn& column : view.key) all += column.name + ", ";
   for (const std::string& name : view.reader.filters)
     if (find_column(view, name)->key == std::nullopt) all += name + ", ";
-  return "expected " + all + "each also with .eq, .ge, .gt, .le or .lt behind its name, limit, cursor, after or wait";
+  return "expected " + all +
+         "each also with .eq, .from, .to, .above or .below behind its name, limit, cursor, after or wait";
 }
 
 class ListReader {
@@ -144,10 +146,10 @@ class ListReader {
       return;
     }
     static constexpr std::pair<std::string_view, Filter::Test> tests[] = {{".eq", Filter::Test::equal},
-                                                                          {".ge", Filter::Test::at_least},
-                                                                          {".gt", Filter::Test::greater},
-                                                                          {".le", Filter::Test::at_most},
-                                                                          {".lt", Filter::Test::less}};
+                                                                          {".from", Filter::Test::at_least},
+                                                                          {".above", Filter::Test::greater},
+                                                                          {".to", Filter::Test::at_most},
+                                                                          {".below", Filter::Test::less}};
     const std::size_t dot = std::min(name.find('.'), name.size());
     const std::string_view suffix = std::string_view(name).substr(dot);
     Filter::Test test = Filter::Test::equal;
@@ -185,15 +187,14 @@ class ListReader {
 
   // As the client wrote them, so that the next page's address looks like this one's.
   void link_filters() {
-    static constexpr std::string_view suffix[] = {"", ".ge", ".gt", ".le", ".lt"};
+    static constexpr std::string_view suffix[] = {"", ".from", ".above", ".to", ".below"};
     for (const auto& [place, filter] : filters_) {
       for (const std::string& operand : filter.operands) {
         // .eq: a column may be called like a parameter of ours.
         const bool is_ours = filter.column == "limit" || filter.column == "cursor" || filter.column == "after" ||
                              filter.column == "wait";
-        const std::string_view end = filter.test == Filter::Test::equal && is_ours
-                                         ? ".eq"
-                                         : suffix[static_cast<std::size_t>(filter.test)];
+        const std::string_view end =
+            filter.test == Filter::Test::equal && is_ours ? ".eq" : suffix[static_cast<std::size_t>(filter.test)];
         request_.link += filter.column + std::string(end) + "=" + encode_percent(operand) + "&";
       }
     }
@@ -289,7 +290,8 @@ Checked<Await> read_row_parameters(std::string_view query) {
   Await await;
   for (const auto& [name, value] : *parameters) {
     std::string problem;
-    if (!take_await(name, value, await, problem)) problem = "the parameter " + name + " is unknown, expected after or wait";
+    if (!take_await(name, value, await, problem))
+      problem = "the parameter " + name + " is unknown, expected after or wait";
     if (!problem.empty()) return BadRequest{problem};
   }
   return await;
@@ -332,7 +334,8 @@ Checked<KeyFilter> read_changes_parameters(const ViewDefinition& view, std::stri
   }
   for (const RowLimit& limit : limits) {
     std::vector<std::string> may_see;
-    for (const std::string& value : limit.values) append_value(may_see.emplace_back(), view.key[limit.column].type, value);
+    for (const std::string& value : limit.values)
+      append_value(may_see.emplace_back(), view.key[limit.column].type, value);
     std::vector<std::string>& asked = filter.allowed[limit.column];
     if (asked.empty()) {
       asked = std::move(may_see);

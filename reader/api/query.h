@@ -30,8 +30,8 @@ struct BadRequest {
 template <typename T>
 using Checked = std::variant<T, BadRequest>;
 
-// The rows that somebody may see, by the view's `rows_by_claim`: for each column the values allowed, canonical. A column
-// without values allows nothing.
+// The rows that somebody may see, by the view's `rows_by_claim`: for each column the values allowed, canonical. A
+// column without values allows nothing.
 struct RowLimit {
   std::size_t column = 0;
   std::vector<std::string> values;

@@ -23,7 +23,8 @@ Router::Router(std::vector<const ViewDefinition*> views) : views_(std::move(view
     for (const std::string& path : views_[i]->reader.routes) add_alias(path, i);
   }
   const auto comes_first = [](const Alias& a, const Alias& b) {
-    for (std::size_t i = 0; i < a.segments.size() && i < b.segments.size(); ++i) {
+    if (a.segments.size() != b.segments.size()) return a.segments.size() < b.segments.size();
+    for (std::size_t i = 0; i < a.segments.size(); ++i) {
       const bool a_is_value = a.segments[i].literal.empty();
       const bool b_is_value = b.segments[i].literal.empty();
       if (a_is_value != b_is_value) return b_is_value;

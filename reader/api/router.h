@@ -23,10 +23,10 @@ struct Route {
     wrong_key      // /v1/views/NAME/..., with too few or too many values
   };
   Kind kind = Kind::none;
-  std::size_t view = 0;                         // index into the views, for row, list, changes, wrong_key
-  std::string_view name;                        // the view's, as in the path, under /v1/views
-  std::array<std::string_view, 16> values{};    // of key columns, in the key's order, not decoded
-  std::uint32_t given = 0;                      // bit i: values[i]
+  std::size_t view = 0;                       // index into the views, for row, list, changes, wrong_key
+  std::string_view name;                      // the view's, as in the path, under /v1/views
+  std::array<std::string_view, 16> values{};  // of key columns, in the key's order, not decoded
+  std::uint32_t given = 0;                    // bit i: values[i]
 };
 
 class Router {
