@@ -11,7 +11,7 @@
 
 #include "core/definition.h"
 #include "core/error.h"
-#include "worker/decode/row_key.h"
+#include "core/row_key.h"
 #include "worker/ports.h"
 
 namespace daybook::test {

@@ -7,8 +7,8 @@
 #include <nlohmann/json.hpp>
 
 #include "core/error.h"
+#include "core/row_key.h"
 #include "worker/commit/binary_array.h"
-#include "worker/decode/row_key.h"
 
 namespace daybook {
 namespace {

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <limits>
 
-#include "worker/decode/row_key.h"
+#include "core/row_key.h"
 
 namespace daybook {
 namespace {

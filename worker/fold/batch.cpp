@@ -4,7 +4,7 @@
 
 #include <algorithm>
 
-#include "worker/decode/row_key.h"
+#include "core/row_key.h"
 #include "worker/defect.h"
 
 namespace daybook {

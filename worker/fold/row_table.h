@@ -10,8 +10,8 @@
 #include <vector>
 
 #include "core/definition.h"
+#include "core/row_key.h"
 #include "worker/decode/fingerprint.h"
-#include "worker/decode/row_key.h"
 
 namespace daybook {
 
