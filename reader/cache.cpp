@@ -84,6 +84,8 @@ std::variant<HotRowPtr, LoadAgain> Cache::finish_load(std::string_view key, cons
     }
     markers->second.dates.erase(date);
     if (markers->second.dates.empty()) shard.loads.erase(markers);
+    // What is offered from an older snapshot must not come after this was shown, were it evicted by then.
+    if (shard.bulk) touch(shard, entity, seq);
     put(shard, entity, date, seq, answer);
   }
   make_space();
@@ -126,6 +128,11 @@ bool Cache::offer(std::string_view key, const Loaded& loaded) {
   return true;
 }
 
+void Cache::touch(Shard& shard, std::string_view entity, std::int64_t seq) {
+  std::int64_t& newest = shard.touched[entity];
+  newest = std::max(newest, seq);
+}
+
 void Cache::end_bulk() {
   for (const auto& shard : shards_) {
     const std::lock_guard lock(shard->mutex);
@@ -147,7 +154,7 @@ void Cache::change_row(std::string_view key, std::int64_t seq, const std::string
   const auto [entity, date] = split_key(shape_.has_date, key);
   Shard& shard = shard_of(entity);
   const std::lock_guard lock(shard.mutex);
-  if (shard.bulk) shard.touched[entity] = seq;
+  if (shard.bulk) touch(shard, entity, seq);
 
   const Entry* const entry = entry_at(shard, entity, date);
   const bool known = entry != nullptr && entry->seq < seq;
@@ -167,7 +174,7 @@ void Cache::change_row(std::string_view key, std::int64_t seq, const std::string
 void Cache::change_range(const Change::Range& range, std::int64_t seq) {
   Shard& shard = shard_of(range.entity);
   const std::lock_guard lock(shard.mutex);
-  if (shard.bulk) shard.touched[range.entity] = seq;
+  if (shard.bulk) touch(shard, range.entity, seq);
   const auto inside = [&](std::int32_t date) { return date > range.from && (!range.until || date < *range.until); };
   const auto markers = shard.loads.find(range.entity);
   if (markers != shard.loads.end()) {
@@ -250,18 +257,25 @@ void Cache::put(Shard& shard, std::string_view entity, std::int32_t date, std::i
     ++entries_;
   }
   Entry& entry = shard.entries[at->second];
-  if (!is_new) bytes_ -= cost(entry);
+  if (!is_new) count(shard, entry, false);
   entry.entity = &*found;
   entry.date = date;
   entry.seq = seq;
   entry.row = std::move(row);
   entry.referenced = entry.referenced && !is_new;
-  bytes_ += cost(entry);
+  count(shard, entry, true);
+}
+
+void Cache::count(Shard& shard, const Entry& entry, bool comes) {
+  // Unsigned, so that minus works as well.
+  const std::size_t change = comes ? cost(entry) : std::size_t{0} - cost(entry);
+  shard.bytes += change;
+  bytes_ += change;
 }
 
 void Cache::drop(Shard& shard, std::uint32_t place) {
   Entry& entry = shard.entries[place];
-  bytes_ -= cost(entry);
+  count(shard, entry, false);
   --entries_;
   entry.entity->second.dates.erase(entry.date);
   if (entry.entity->second.dates.empty()) shard.entities.erase(shard.entities.find(entry.entity->first));
@@ -269,10 +283,12 @@ void Cache::drop(Shard& shard, std::uint32_t place) {
   shard.free.push_back(place);
 }
 
-// CLOCK in each shard, the shards in turn: what was asked for since the hand came by last stays for another round.
+// CLOCK in each shard: what was asked for since the hand came by last stays for another round. Shards above their share
+// give, in turn: there is one as long as all together are above the limit.
 void Cache::make_space() {
   while (bytes_ > limit_ && entries_ > 0) {
     Shard& shard = *shards_[next_victim_++ & (shards_.size() - 1)];
+    if (shard.bytes <= limit_ / shards_.size()) continue;
     const std::lock_guard lock(shard.mutex);
     for (std::size_t steps = 0; steps < 2 * shard.entries.size(); ++steps) {
       Entry& entry = shard.entries[shard.hand];

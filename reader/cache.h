@@ -121,19 +121,22 @@ class Cache {
     std::vector<Entry> entries;
     std::vector<std::uint32_t> free;
     std::size_t hand = 0;  // of CLOCK
+    std::atomic<std::size_t> bytes{0};
     absl::flat_hash_map<std::string, EntityMarkers, KeyHash, KeyEqual> loads;
     bool bulk = false;
     Frontier::Point bulk_begun;
-    absl::flat_hash_map<std::string, std::int64_t, KeyHash, KeyEqual> touched;  // entities, while `bulk`: their newest change
+    absl::flat_hash_map<std::string, std::int64_t, KeyHash, KeyEqual> touched;  // entities, while `bulk`: what is known or shown of them
     std::uint64_t hits = 0, misses = 0, negative_hits = 0, evictions = 0;
   };
 
   Shard& shard_of(std::string_view entity);
   Entry* entry_at(Shard& shard, std::string_view entity, std::int32_t date);
   void put(Shard& shard, std::string_view entity, std::int32_t date, std::int64_t seq, HotRowPtr row);
+  void count(Shard& shard, const Entry& entry, bool comes);
   void drop(Shard& shard, std::uint32_t place);
   void drop_dates(Shard& shard, std::string_view entity, std::int32_t from, std::int64_t seq,
                   const std::function<bool(std::int32_t date, bool is_row)>& affected);
+  static void touch(Shard& shard, std::string_view entity, std::int64_t seq);
   void note(Shard& shard, std::string_view entity, std::int32_t date, std::int64_t seq, const HotRowPtr& row);
   void change_row(std::string_view key, std::int64_t seq, const std::string* json);
   void change_range(const Change::Range& range, std::int64_t seq);

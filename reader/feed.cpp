@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <map>
+#include <set>
 
 #include "core/error.h"
 #include "sql/render_reader.h"
@@ -141,11 +142,11 @@ bool Feed::look_once() {
     postgres::rethrow("database: reading the change feed");
   }
 
-  const bool same = heads.size() == views_.size() && std::all_of(views_.begin(), views_.end(), [&](const auto& view) {
-                      return heads.contains(view->generation());
-                    });
-  if (!same) {
+  std::set<int> live;
+  for (const auto& [generation, head] : heads) live.insert(generation);
+  if (live != live_) {
     take_views();
+    live_ = std::move(live);
     return false;
   }
 

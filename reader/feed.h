@@ -10,7 +10,7 @@
 #include <chrono>
 #include <functional>
 #include <memory>
-#include <mutex>
+#include <set>
 #include <string>
 #include <thread>
 #include <vector>
@@ -31,7 +31,8 @@ class Feed {
     std::size_t entries_a_look = 64;
   };
   using Views = std::vector<std::shared_ptr<ViewRows>>;
-  // Other generations are live than those of `views`. Returns all that are now; may throw.
+  // Other generations are live than those of `views`. Returns all that are now and can be read; may
+  // throw.
   using Renew = std::function<Views(pqxx::connection& connection, const Views& views)>;
   // These are followed from now on, and their states are known.
   using Taken = std::function<void(const Views& views)>;
@@ -64,6 +65,7 @@ class Feed {
   const Taken taken_;
   const Emptied emptied_;
   Views views_;
+  std::set<int> live_;  // generations, with those that can't be followed
   postgres::Connection connection_;
   bool standby_ = false;
   std::atomic<bool> stopping_{false};

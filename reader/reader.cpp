@@ -20,12 +20,14 @@ Feed::Settings feed_settings(const ReaderSettings& settings) {
   return feed;
 }
 
-ViewDefinition definition_of(const std::string& view, const std::string& text) {
+// A view that this program can't read is left out: the others are served.
+std::optional<ViewDefinition> definition_of(const std::string& view, const std::string& text) {
   DefinitionOrMistakes read = read_definition(text);
   if (ViewDefinition* definition = std::get_if<ViewDefinition>(&read)) return std::move(*definition);
-  throw StopError("view " + view + ": the definition in the database is not one that this program can read: " +
-                  to_string(std::get<std::vector<DefinitionMistake>>(read).front()) +
-                  "; use the program that applied it, or a newer one");
+  spdlog::error("reader: view {} is not served: its definition in the database is not one that this program can read: {}; "
+                "use the program that applied it, or a newer one",
+                view, to_string(std::get<std::vector<DefinitionMistake>>(read).front()));
+  return std::nullopt;
 }
 
 }  // namespace
@@ -79,14 +81,15 @@ Reader::Views Reader::renew(pqxx::connection& connection, const Views& before) {
         after.push_back(*known);
         continue;
       }
-      ViewDefinition definition = definition_of(name, row[3].as<std::string>());
+      std::optional<ViewDefinition> definition = definition_of(name, row[3].as<std::string>());
+      if (!definition) continue;
       ViewRows::Settings settings;
       settings.rows_bytes = settings_.cache_bytes / share;
       settings.pages_bytes = settings_.pages_bytes / share;
       settings.recent_bytes = settings_.recent_bytes;
       settings.lost_after = settings_.lost_after;
-      if (settings_.cache_control) settings.cache_control = settings_.cache_control(definition);
-      after.push_back(std::make_shared<ViewRows>(std::move(definition), id, row[2].as<std::string>(), settings, databases_));
+      if (settings_.cache_control) settings.cache_control = settings_.cache_control(*definition);
+      after.push_back(std::make_shared<ViewRows>(std::move(*definition), id, row[2].as<std::string>(), settings, databases_));
     }
   } catch (...) {
     postgres::rethrow("database: reading the views");
