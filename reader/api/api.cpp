@@ -228,7 +228,9 @@ void Api::send(const AskedPtr& asked, http::BlockPtr block, std::string headers)
     headers = age_of(asked->loop, asked->route.view, Clock::now()).headers + std::move(headers);
   headers += asked->gate_headers;
   const unsigned status = block->status;
-  asked->exchange.send(std::move(block), std::move(headers));
+  // The connection is let go here, on its loop: who loaded the row may hold `asked` a little longer.
+  http::Exchange exchange = std::move(asked->exchange);
+  exchange.send(std::move(block), std::move(headers));
   if (!observer_) return;
   const std::string_view view = asked->view == nullptr ? std::string_view() : asked->view->definition.name;
   observer_({view, asked->kind, status, asked->is_hit, asked->path}, Clock::now() - asked->begun);
