@@ -52,7 +52,8 @@ Cache::Begun Cache::begin_load(std::string_view key) {
   if (Entry* const entry = entry_at(shard, entity, date)) return {entry->row, entry->seq};
   Marker& marker = shard.loads[entity].dates[date];
   marker = Marker{};
-  // Inside the lock: a change that comes to this shard later finds the marker, one that came before has raised the floor.
+  // Inside the lock: a change that comes to this shard later finds the marker, one that came before has raised the
+  // floor.
   marker.begun = frontier_.now();
   return {nullptr, marker.begun.floor};
 }

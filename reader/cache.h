@@ -56,8 +56,8 @@ class Cache {
   // Null: not in memory.
   HotRowPtr find(std::string_view key);
 
-  // A load of `key` begins; one at a time for a key. What it brings must be at least as new as `floor`. With `present` it
-  // is in memory by now, and no load began.
+  // A load of `key` begins; one at a time for a key. What it brings must be at least as new as `floor`. With `present`
+  // it is in memory by now, and no load began.
   struct Begun {
     HotRowPtr present;
     std::int64_t floor = 0;
@@ -125,7 +125,8 @@ class Cache {
     absl::flat_hash_map<std::string, EntityMarkers, KeyHash, KeyEqual> loads;
     bool bulk = false;
     Frontier::Point bulk_begun;
-    absl::flat_hash_map<std::string, std::int64_t, KeyHash, KeyEqual> touched;  // entities, while `bulk`: what is known or shown of them
+    absl::flat_hash_map<std::string, std::int64_t, KeyHash, KeyEqual>
+        touched;  // entities, while `bulk`: what is known or shown of them
     std::uint64_t hits = 0, misses = 0, negative_hits = 0, evictions = 0;
   };
 

@@ -1,14 +1,14 @@
 // An entry of the change feed, read. Pure. docs/feed.md describes what the worker's transaction writes.
 #pragma once
 
+#include <absl/hash/hash.h>
+#include <absl/strings/string_view.h>
+
 #include <cstdint>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
-
-#include <absl/hash/hash.h>
-#include <absl/strings/string_view.h>
 
 #include "core/definition.h"
 #include "core/position.h"
@@ -54,9 +54,7 @@ SplitKey split_key(bool has_date, std::string_view key);
 // For hash maps by keys, asked with views: Debian's abseil has a string_view of its own.
 struct KeyHash {
   using is_transparent = void;
-  std::size_t operator()(std::string_view key) const {
-    return absl::HashOf(absl::string_view(key.data(), key.size()));
-  }
+  std::size_t operator()(std::string_view key) const { return absl::HashOf(absl::string_view(key.data(), key.size())); }
 };
 struct KeyEqual {
   using is_transparent = void;

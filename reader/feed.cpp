@@ -129,8 +129,8 @@ bool Feed::look_once() {
     pqxx::nontransaction transaction(*connection_);
     for (const auto& row : transaction.exec(sql::render_feed_poll(from, settings_.entries_a_look))) {
       const int generation = row[0].as<int>();
-      Entry entry{row[1].as<std::int64_t>(), row[2].as<std::string>(), row[3].as<std::string>(),
-                  row[4].as<std::string>(), {}};
+      Entry entry{
+          row[1].as<std::int64_t>(), row[2].as<std::string>(), row[3].as<std::string>(), row[4].as<std::string>(), {}};
       if (entry.kind == "head") {
         heads[generation] = {entry.seq, entry.nonce};
       } else {
@@ -169,8 +169,9 @@ bool Feed::look_once() {
     if (has_known) news.erase(news.begin());
     // Before the first commit there is nothing that could be another one.
     if (head > known && !has_known && known > 0) {
-      spdlog::warn("reader: view {}: what follows commit {} is not in the change feed any more; all rows are loaded again",
-                   view->definition().name, known);
+      spdlog::warn(
+          "reader: view {}: what follows commit {} is not in the change feed any more; all rows are loaded again",
+          view->definition().name, known);
       begin_anew(view, false);
       continue;
     }
@@ -209,7 +210,8 @@ void Feed::begin_anew(const std::shared_ptr<ViewRows>& rows, bool fell_back) {
     postgres::rethrow("database: reading where view " + view.definition().name + " stands");
   }
   if (state.nonce.empty())
-    throw RetryError("view " + view.definition().name + ": generation " + std::to_string(view.generation()) + " is gone");
+    throw RetryError("view " + view.definition().name + ": generation " + std::to_string(view.generation()) +
+                     " is gone");
   view.begin_at(state, fell_back);
   view.confirm(begun);
   emptied_(rows);

@@ -1,8 +1,8 @@
 // How far a view's memory has come. Pure.
 //
-// `floor` is the newest commit of which anything was ever shown, by the feed or by a load: what is loaded from now on has
-// to be at least as new, else a row could go back in time. It rises BEFORE a change is applied to memory, so that a load
-// that begins after its key was dropped can't be answered by a state from before the change.
+// `floor` is the newest commit of which anything was ever shown, by the feed or by a load: what is loaded from now on
+// has to be at least as new, else a row could go back in time. It rises BEFORE a change is applied to memory, so that a
+// load that begins after its key was dropped can't be answered by a state from before the change.
 //
 // `epoch` counts how often memory began anew (the numbers of commits may be others then): what was asked for in an
 // earlier epoch is asked for again.

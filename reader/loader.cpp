@@ -297,7 +297,8 @@ bool Loader::finish_list(const std::string& text, const ListPagePtr& page, std::
     }
   }
   ListPage answer = *page;
-  if (taken == Pages::Taken::overtaken) answer.behind = std::chrono::ceil<std::chrono::milliseconds>(Clock::now() - begun);
+  if (taken == Pages::Taken::overtaken)
+    answer.behind = std::chrono::ceil<std::chrono::milliseconds>(Clock::now() - begun);
   for (const ListWaiter& waiter : answered) waiter.done(answer);
   return left.empty();
 }

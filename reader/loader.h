@@ -32,7 +32,8 @@ class Loader {
 
   void load(std::string key, RowDone done);
   void list(ListQuery query, ListDone done);
-  // Fills memory with the newest days, at most `rows` rows. Blocks. Throws as Pool::read does. Returns how many it took.
+  // Fills memory with the newest days, at most `rows` rows. Blocks. Throws as Pool::read does. Returns how many it
+  // took.
   std::size_t warm(std::size_t rows);
 
   struct Figures {

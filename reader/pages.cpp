@@ -39,8 +39,7 @@ bool append_operand(const KeyColumn& column, const std::string& operand, std::st
   return false;
 }
 
-bool shares(const std::optional<std::vector<std::string>>& entities,
-            const Touched& touched) {
+bool shares(const std::optional<std::vector<std::string>>& entities, const Touched& touched) {
   return !entities || std::any_of(entities->begin(), entities->end(),
                                   [&](const std::string& entity) { return touched.contains(entity); });
 }

@@ -30,8 +30,7 @@ void Pool::read(std::chrono::milliseconds statement_max, const std::function<voi
   }
 }
 
-void Pool::attempt(std::chrono::milliseconds statement_max,
-                   const std::function<void(pqxx::transaction_base&)>& work) {
+void Pool::attempt(std::chrono::milliseconds statement_max, const std::function<void(pqxx::transaction_base&)>& work) {
   Session session = take();
   try {
     pqxx::read_transaction transaction(*session.connection);
@@ -70,9 +69,8 @@ Pool::Session Pool::take() {
     --waiting_;
     if (!in_time) {
       ++timeouts_;
-      throw PoolTimeout("no database session came free within " +
-                        std::to_string(settings_.wait_max.count() / 1000) + " s: all " +
-                        std::to_string(settings_.size + settings_.overflow) + " are in use");
+      throw PoolTimeout("no database session came free within " + std::to_string(settings_.wait_max.count() / 1000) +
+                        " s: all " + std::to_string(settings_.size + settings_.overflow) + " are in use");
     }
   }
   if (closed_) throw PoolTimeout("the reader is stopping");

@@ -21,12 +21,14 @@ Feed::Settings feed_settings(const ReaderSettings& settings) {
 }
 
 // A view that this program can't read is left out: the others are served.
-std::optional<ViewDefinition> definition_of(const std::string& view, const std::string& text, const std::string& reader) {
+std::optional<ViewDefinition> definition_of(const std::string& view, const std::string& text,
+                                            const std::string& reader) {
   DefinitionOrMistakes read = read_stored_definition(text, reader);
   if (ViewDefinition* definition = std::get_if<ViewDefinition>(&read)) return std::move(*definition);
-  spdlog::error("reader: view {} is not served: its definition in the database is not one that this program can read: {}; "
-                "use the program that applied it, or a newer one",
-                view, to_string(std::get<std::vector<DefinitionMistake>>(read).front()));
+  spdlog::error(
+      "reader: view {} is not served: its definition in the database is not one that this program can read: {}; "
+      "use the program that applied it, or a newer one",
+      view, to_string(std::get<std::vector<DefinitionMistake>>(read).front()));
   return std::nullopt;
 }
 
@@ -35,9 +37,10 @@ std::optional<ViewDefinition> definition_of(const std::string& view, const std::
 Reader::Reader(ReaderSettings settings)
     : settings_(std::move(settings)),
       databases_(settings_.database, settings_.replicas, settings_.pool),
-      feed_(feed_settings(settings_), [this](pqxx::connection& connection, const Views& before) {
-        return renew(connection, before);
-      }, [this](const Views& views) { take(views); }, [this](const std::shared_ptr<ViewRows>& view) { warm(view); }) {
+      feed_(
+          feed_settings(settings_),
+          [this](pqxx::connection& connection, const Views& before) { return renew(connection, before); },
+          [this](const Views& views) { take(views); }, [this](const std::shared_ptr<ViewRows>& view) { warm(view); }) {
   feed_.start();
 }
 
@@ -81,7 +84,8 @@ Reader::Views Reader::renew(pqxx::connection& connection, const Views& before) {
         after.push_back(*known);
         continue;
       }
-      std::optional<ViewDefinition> definition = definition_of(name, row[3].as<std::string>(), row[4].as<std::string>());
+      std::optional<ViewDefinition> definition =
+          definition_of(name, row[3].as<std::string>(), row[4].as<std::string>());
       if (!definition) continue;
       ViewRows::Settings settings;
       settings.rows_bytes = settings_.cache_bytes / share;
@@ -89,7 +93,8 @@ Reader::Views Reader::renew(pqxx::connection& connection, const Views& before) {
       settings.recent_bytes = settings_.recent_bytes;
       settings.lost_after = settings_.lost_after;
       if (settings_.cache_control) settings.cache_control = settings_.cache_control(*definition);
-      after.push_back(std::make_shared<ViewRows>(std::move(*definition), id, row[2].as<std::string>(), settings, databases_));
+      after.push_back(
+          std::make_shared<ViewRows>(std::move(*definition), id, row[2].as<std::string>(), settings, databases_));
     }
   } catch (...) {
     postgres::rethrow("database: reading the views");
@@ -114,7 +119,8 @@ void Reader::take(const Views& views) {
   for (const auto& listener : listeners) listener(views);
 }
 
-// Memory is empty: the newest days come back without being asked for. Not again and again, while large commits empty it.
+// Memory is empty: the newest days come back without being asked for. Not again and again, while large commits empty
+// it.
 void Reader::warm(const std::shared_ptr<ViewRows>& view) {
   if (settings_.warm_rows == 0) return;
   {

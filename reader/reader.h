@@ -1,8 +1,8 @@
 // The rows of all live views of one database, in memory and kept up to date: what `daybook reader` serves.
 #pragma once
 
-#include <chrono>
 #include <atomic>
+#include <chrono>
 #include <functional>
 #include <map>
 #include <memory>

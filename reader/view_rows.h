@@ -54,7 +54,8 @@ class ViewRows : public Rows {
 
   // --- The feed's side: one thread.
   const std::string& state_statement() const { return state_statement_; }
-  // Memory begins anew at this state. `fell_back`: the database lost commits (a restored backup, a standby that lagged).
+  // Memory begins anew at this state. `fell_back`: the database lost commits (a restored backup, a standby that
+  // lagged).
   void begin_at(const ViewState& state, bool fell_back);
   // The next commit: change.seq is seq() + 1.
   void apply(Change change);

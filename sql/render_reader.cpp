@@ -134,9 +134,9 @@ std::string ReaderStatements::type_of(const std::string& column) const {
 std::string render_feed_poll(const std::vector<std::pair<int, std::int64_t>>& generations, std::size_t limit) {
   std::string poll = fill("templates/reader_heads.sql", {});
   for (const auto& [generation, seq] : generations) {
-    poll += fill("templates/reader_entries.sql", {{"generation", std::to_string(generation)},
-                                                  {"seq", std::to_string(seq)},
-                                                  {"limit", std::to_string(limit)}});
+    poll += fill(
+        "templates/reader_entries.sql",
+        {{"generation", std::to_string(generation)}, {"seq", std::to_string(seq)}, {"limit", std::to_string(limit)}});
   }
   return poll;
 }

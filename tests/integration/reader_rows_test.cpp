@@ -1,5 +1,5 @@
-// The reader's rows on a real PostgreSQL, with commits through the worker's own store. DAYBOOK_DATABASE names the server;
-// each case has a database of its own, and readers that log in as a role of their own, which can be locked out.
+// The reader's rows on a real PostgreSQL, with commits through the worker's own store. DAYBOOK_DATABASE names the
+// server; each case has a database of its own, and readers that log in as a role of their own, which can be locked out.
 #define DOCTEST_CONFIG_IMPLEMENT_WITH_MAIN
 #include <doctest/doctest.h>
 #include <spdlog/spdlog.h>
@@ -160,17 +160,19 @@ class Database {
 
   // Notes what there is, and brings it back: what a standby that lagged by the commits between has.
   void note_state() {
-    query("DROP SCHEMA IF EXISTS noted CASCADE; CREATE SCHEMA noted;"
-          "CREATE TABLE noted.rows AS TABLE dashboard_daily_summary; CREATE TABLE noted.head AS TABLE daybook.view_head;"
-          "CREATE TABLE noted.position AS TABLE daybook.position; CREATE TABLE noted.change AS TABLE daybook.change;"
-          "CREATE TABLE noted.seen AS TABLE daybook.seen");
+    query(
+        "DROP SCHEMA IF EXISTS noted CASCADE; CREATE SCHEMA noted;"
+        "CREATE TABLE noted.rows AS TABLE dashboard_daily_summary; CREATE TABLE noted.head AS TABLE daybook.view_head;"
+        "CREATE TABLE noted.position AS TABLE daybook.position; CREATE TABLE noted.change AS TABLE daybook.change;"
+        "CREATE TABLE noted.seen AS TABLE daybook.seen");
   }
   void fall_back_to_noted() {
-    query("BEGIN; DELETE FROM dashboard_daily_summary; INSERT INTO dashboard_daily_summary TABLE noted.rows;"
-          "DELETE FROM daybook.view_head; INSERT INTO daybook.view_head TABLE noted.head;"
-          "DELETE FROM daybook.position; INSERT INTO daybook.position TABLE noted.position;"
-          "DELETE FROM daybook.change; INSERT INTO daybook.change TABLE noted.change;"
-          "DELETE FROM daybook.seen; INSERT INTO daybook.seen TABLE noted.seen; COMMIT");
+    query(
+        "BEGIN; DELETE FROM dashboard_daily_summary; INSERT INTO dashboard_daily_summary TABLE noted.rows;"
+        "DELETE FROM daybook.view_head; INSERT INTO daybook.view_head TABLE noted.head;"
+        "DELETE FROM daybook.position; INSERT INTO daybook.position TABLE noted.position;"
+        "DELETE FROM daybook.change; INSERT INTO daybook.change TABLE noted.change;"
+        "DELETE FROM daybook.seen; INSERT INTO daybook.seen TABLE noted.seen; COMMIT");
     connect_store();
   }
 
@@ -353,9 +355,9 @@ TEST_CASE("readers under concurrent commits: no row goes back in time, writes ar
       REQUIRE(eventually([&] { return view->has_applied(partition_0, next); }));
       delays.push_back(std::chrono::duration<double, std::milli>(Clock::now() - committed).count());
       for (std::size_t i = 0; i < std::min<std::size_t>(batch.size(), 2); ++i) {
-        const auto want = db.query("SELECT total_stock FROM dashboard_daily_summary WHERE facility_id = '11111111-1111-1111-1111-11110000000" +
-                                   std::to_string(batch[i].facility) + "' AND date = date '2000-01-01' + " +
-                                   std::to_string(batch[i].day));
+        const auto want = db.query(
+            "SELECT total_stock FROM dashboard_daily_summary WHERE facility_id = '11111111-1111-1111-1111-11110000000" +
+            std::to_string(batch[i].facility) + "' AND date = date '2000-01-01' + " + std::to_string(batch[i].day));
         CHECK(member(get(*view, db.key(batch[i].facility, batch[i].day))->json, "total_stock") ==
               want[0][0].as<std::int64_t>());
       }
@@ -389,7 +391,10 @@ TEST_CASE("lists: filters, order, pages; a page is kept until a row of it change
 
   for (const bool descending : {false, true}) {
     ListQuery query{{{"date", Filter::Test::at_least, {"2000-01-03"}}, {"date", Filter::Test::less, {"2000-01-13"}}},
-                    {"date"}, descending, 7, {}};
+                    {"date"},
+                    descending,
+                    7,
+                    {}};
     std::vector<std::string> rows;
     do {
       const Result<ListPage> page = list(*view, query);
@@ -605,10 +610,13 @@ TEST_CASE("views come and go while a reader runs") {
   CHECK(told == 1);
 
   // A definition that this program can't read, and one that is retired.
-  db.query("INSERT INTO daybook.generation (view, state, table_name, table_oid, definition, definition_text, fingerprint_key)"
-           " SELECT 'unreadable', 'live', table_name, table_oid, '{}', '{}', fingerprint_key FROM daybook.generation LIMIT 1;"
-           "INSERT INTO daybook.view_head (generation) SELECT max(id) FROM daybook.generation;"
-           "UPDATE daybook.generation SET state = 'retired' WHERE view = 'another'");
+  db.query(
+      "INSERT INTO daybook.generation (view, state, table_name, table_oid, definition, definition_text, "
+      "fingerprint_key)"
+      " SELECT 'unreadable', 'live', table_name, table_oid, '{}', '{}', fingerprint_key FROM daybook.generation LIMIT "
+      "1;"
+      "INSERT INTO daybook.view_head (generation) SELECT max(id) FROM daybook.generation;"
+      "UPDATE daybook.generation SET state = 'retired' WHERE view = 'another'");
   REQUIRE(eventually([&] { return reader.find("another") == nullptr; }));
   CHECK(reader.find("unreadable") == nullptr);
   CHECK(reader.find(view_name) == first);
@@ -629,8 +637,10 @@ TEST_CASE("the pool: bounded, checked, and sessions that broke are replaced unse
   CHECK(pool.figures().opened == 1);
   CHECK(pool.figures().in_use == 0);
   // Broken behind our back, just after use: the transaction finds out.
-  db.admin("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'daybook-reader' AND datname = '" +
-           db.view().name + "'");
+  db.admin(
+      "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'daybook-reader' AND datname = "
+      "'" +
+      db.view().name + "'");
   db.lock_readers_out();
   db.let_readers_in();
   pool.read(one);
@@ -639,8 +649,7 @@ TEST_CASE("the pool: bounded, checked, and sessions that broke are replaced unse
   std::promise<void> release;
   const std::shared_future<void> released = release.get_future().share();
   std::vector<std::jthread> busy;
-  for (int i = 0; i < 2; ++i)
-    busy.emplace_back([&] { pool.read([&](pqxx::transaction_base&) { released.wait(); }); });
+  for (int i = 0; i < 2; ++i) busy.emplace_back([&] { pool.read([&](pqxx::transaction_base&) { released.wait(); }); });
   REQUIRE(eventually([&] { return pool.figures().in_use == 2; }));
   CHECK_THROWS_AS(pool.read(one), PoolTimeout);
   CHECK(pool.figures().timeouts == 1);

@@ -1,6 +1,6 @@
-// Loads, feed entries, resets, evictions, warm-up and reads in any order, against a model of the database that keeps all
-// of its past. Every answer must be what the database said at some commit that is no older than the feed's and no older
-// than what was shown of that key before.
+// Loads, feed entries, resets, evictions, warm-up and reads in any order, against a model of the database that keeps
+// all of its past. Every answer must be what the database said at some commit that is no older than the feed's and no
+// older than what was shown of that key before.
 #include <doctest/doctest.h>
 
 #include <iostream>

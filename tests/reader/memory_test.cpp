@@ -35,8 +35,9 @@ const AnswerStyle style{"v", "private, max-age=5"};
 // A cache with a commit `seq` in it.
 struct Fixture {
   Frontier frontier;
-  Cache cache{{true, true, 1 << 20, 4}, frontier,
-              [](const std::string& json) { return make_row(style, HotRow::Kind::row, json); }};
+  Cache cache{{true, true, 1 << 20, 4}, frontier, [](const std::string& json) {
+                return make_row(style, HotRow::Kind::row, json);
+              }};
 
   HotRowPtr loaded(const std::string& key, std::int64_t seq, HotRowPtr row) {
     const Cache::Begun begun = cache.begin_load(key);
@@ -107,8 +108,11 @@ TEST_CASE("feed entries are read") {
   }
   SUBCASE("what is none is refused") {
     for (const auto& [kind, body] : std::vector<std::pair<std::string, std::string>>{
-             {"rows", "[{}]"}, {"rows", "["}, {"rows", R"([{"facility_id":"x","date":"2026-01-01"}])"},
-             {"keys", R"({"keys":[["00000000-0000-4000-8000-000000000001"]],"ranges":[]})"}, {"other", ""}}) {
+             {"rows", "[{}]"},
+             {"rows", "["},
+             {"rows", R"([{"facility_id":"x","date":"2026-01-01"}])"},
+             {"keys", R"({"keys":[["00000000-0000-4000-8000-000000000001"]],"ranges":[]})"},
+             {"other", ""}}) {
       CAPTURE(kind);
       CAPTURE(body);
       Change change;
@@ -269,7 +273,8 @@ TEST_CASE("pages stay until a row changes that could be in them") {
   of_one.filters = {{"facility_id", Filter::Test::equal, {facility + "1"}}};
   CHECK(entities_of(view, all) == std::nullopt);
   REQUIRE(entities_of(view, of_one));
-  CHECK(*entities_of(view, of_one) == std::vector<std::string>{std::string(split_key(true, key_of(1, "2026-01-01")).entity)});
+  CHECK(*entities_of(view, of_one) ==
+        std::vector<std::string>{std::string(split_key(true, key_of(1, "2026-01-01")).entity)});
 
   const auto load = [&](const ListQuery& query, std::int64_t seq) {
     REQUIRE(pages.begin_load(text_of(query), entities_of(view, query)) == nullptr);
