@@ -1,12 +1,18 @@
 #include "sql/render.h"
 
 #include <algorithm>
+#include <cstdint>
+#include <cstdio>
+#include <iterator>
 #include <map>
+#include <set>
 #include <stdexcept>
 #include <vector>
 
 #include "core/error.h"
 #include "sql/embedded.h"
+#include "sql/fill.h"
+#include "sql/row_json.h"
 
 namespace daybook::sql {
 namespace {
@@ -16,30 +22,14 @@ namespace {
 // which has just caught up is not behind again at once.
 constexpr int unseen_bytes_max = 16 * 1'000'000;
 
+// A commit that changes at most this many rows tells readers the rows, one of at most this many keys the keys; of a
+// larger one they only learn that it was there.
+constexpr int feed_rows_max = 2000;
+constexpr int feed_keys_max = 8000;
+
 constexpr std::size_t max_function_parameters = 100;  // PostgreSQL's FUNC_MAX_ARGS, fixed when it is built
 
 using Words = std::vector<std::string>;
-
-std::string join(const Words& words, const std::string& separator) {
-  std::string joined;
-  for (const std::string& word : words) joined += (joined.empty() ? "" : separator) + word;
-  return joined;
-}
-
-std::string fill(const std::string& name, const std::map<std::string, std::string>& values) {
-  const std::string& text = embedded().at(name);
-  std::string filled;
-  std::size_t at = 0;
-  for (;;) {
-    const std::size_t open = text.find("{{", at);
-    if (open == std::string::npos) return filled + text.substr(at);
-    const std::size_t close = text.find("}}", open);
-    const auto value = values.find(text.substr(open + 2, close - open - 2));
-    if (value == values.end()) throw std::logic_error(name + ": no value for " + text.substr(open, close + 2 - open));
-    filled += text.substr(at, open - at) + value->second;
-    at = close + 2;
-  }
-}
 
 // How many parameters the commit function has before those of the rows, counted in its template: names p_… outside of
 // comments.
@@ -56,6 +46,8 @@ std::size_t fixed_parameters() {
   }
   return count;
 }
+
+std::string reader_index_prefix(int generation) { return "daybook_reader_" + std::to_string(generation) + "_"; }
 
 std::string sql_type(KeyType type) {
   switch (type) {
@@ -77,7 +69,9 @@ std::string sql_type(IntegerType type) { return type == IntegerType::int4 ? "int
 // rather than named after columns, so that no two names can collide.
 struct SummaryWords {
   Words parameters, arguments, names, matches;           // rows: k1, k2, c1, c2, v1
+  Words key_arguments, key_names;                        // the first of these
   Words ripple_arguments, ripple_names, ripple_matches;  // ripple: k1, k2, until, v1
+  Words range_arguments, range_names;                    // the first of these: k1, k2, until
   Words assignments, ripple_assignments;
   Words columns, values;            // of the INSERT
   Words partition, before_columns;  // of a new balance
@@ -100,6 +94,8 @@ SummaryWords words_of(const ViewDefinition& view) {
     add_parameter(w.parameters, k, type);
     w.arguments.push_back("p_" + k);
     w.names.push_back(k);
+    w.key_arguments.push_back("p_" + k);
+    w.key_names.push_back(k);
     w.matches.push_back("t." + column + " = b." + k);
     w.columns.push_back(column);
     w.values.push_back("b." + k);
@@ -117,6 +113,8 @@ SummaryWords words_of(const ViewDefinition& view) {
   add_parameter(ripple_parameters, "until", "date");
   w.ripple_arguments.push_back("p_until");
   w.ripple_names.push_back("until_date");
+  w.range_arguments = w.ripple_arguments;
+  w.range_names = w.ripple_names;
 
   Words level_parameters, level_arguments, level_names;
   for (std::size_t i = 0; i < view.columns.size(); ++i) {
@@ -153,6 +151,35 @@ SummaryWords words_of(const ViewDefinition& view) {
   append(w.names, level_names);
   if (ripples) append(w.parameters, ripple_parameters);
   return w;
+}
+
+// The last step of the commit function.
+std::string feed_step(const ViewDefinition& view, const SummaryWords& w, int generation, const std::string& table) {
+  const auto of_batch = [](const Words& names) {
+    Words values;
+    for (const std::string& name : names) values.push_back("b." + name);
+    return values;
+  };
+  std::map<std::string, std::string> values{{"generation", std::to_string(generation)},
+                                            {"table", table},
+                                            {"feed_rows_max", std::to_string(feed_rows_max)},
+                                            {"feed_keys_max", std::to_string(feed_keys_max)},
+                                            {"key_arguments", join(w.key_arguments, ", ")},
+                                            {"key_names", join(w.key_names, ", ")},
+                                            {"row_matches", join(w.matches, " AND ")},
+                                            {"row_json", row_json(view, "t")},
+                                            {"key_json", key_json(view, of_batch(w.key_names))},
+                                            {"feed_rippled_rows", ""},
+                                            {"feed_ranges", ""}};
+  if (view.has_balance()) {
+    values["range_arguments"] = join(w.range_arguments, ", ");
+    values["range_names"] = join(w.range_names, ", ");
+    values["range_json"] = key_json(view, of_batch(w.key_names), {"b.until_date"});
+    values["ripple_matches"] = join(w.ripple_matches, " AND ");
+    values["feed_rippled_rows"] = fill("templates/feed_rippled_rows.sql", values);
+    values["feed_ranges"] = fill("templates/feed_ranges.sql", values);
+  }
+  return fill("templates/feed.sql", values);
 }
 
 }  // namespace
@@ -233,7 +260,53 @@ std::string render_commit(const ViewDefinition& view, int generation, const std:
                                                {"insert_columns", join(w.columns, ", ")},
                                                {"insert_values", join(w.values, ", ")},
                                                {"insert_before", insert_before},
-                                               {"insert_window", insert_window}});
+                                               {"insert_window", insert_window},
+                                               {"feed", feed_step(view, w, generation, table)}});
+}
+
+std::string render_reader_settings(const ViewDefinition& view, int generation) {
+  return fill("templates/reader_settings.sql",
+              {{"generation", std::to_string(generation)},
+               {"reader", view.reader_json.empty() ? "NULL::jsonb" : quote_literal(view.reader_json) + "::jsonb"}});
+}
+
+std::vector<ReaderIndex> render_reader_indexes(const ViewDefinition& view, int generation, const std::string& table) {
+  if (view.reader_json.empty()) return {};  // lists in the key's order, filtered by the first columns of the key
+  Words key;
+  for (const KeyColumn& column : view.key) key.push_back(column.name);
+  const Words order = view.list_order();
+  std::vector<Words> needed = {order};
+  for (const std::string& filter : view.reader.filters) {
+    Words columns = {filter};
+    std::copy_if(order.begin(), order.end(), std::back_inserter(columns),
+                 [&](const std::string& column) { return column != filter; });
+    needed.push_back(std::move(columns));
+  }
+  std::vector<ReaderIndex> indexes;
+  std::set<Words> made = {key};
+  for (const Words& columns : needed) {
+    if (!made.insert(columns).second) continue;
+    Words quoted;
+    std::uint32_t hash = 2166136261;  // FNV-1a: a short name that is the same for the same columns
+    for (const std::string& column : columns) {
+      quoted.push_back(quote_identifier(column));
+      for (const char c : column + ",") hash = (hash ^ static_cast<unsigned char>(c)) * 16777619;
+    }
+    char digits[9];
+    std::snprintf(digits, sizeof digits, "%08x", hash);
+    const std::string name = reader_index_prefix(generation) + digits;
+    indexes.push_back(
+        {name, fill("templates/reader_index.sql",
+                    {{"index", quote_identifier(name)}, {"table", table}, {"columns", join(quoted, ", ")}})});
+  }
+  return indexes;
+}
+
+std::string render_reader_indexes_query(int generation, const std::string& table) {
+  std::string pattern;
+  for (const char c : reader_index_prefix(generation)) pattern += c == '_' ? "\\_" : std::string(1, c);
+  return fill("templates/reader_indexes.sql",
+              {{"table_literal", quote_literal(table)}, {"pattern_literal", quote_literal(pattern + "%")}});
 }
 
 std::size_t commit_parameter_count(const ViewDefinition& view) {

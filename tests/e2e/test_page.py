@@ -1,0 +1,151 @@
+"""The page of the reader in a real browser: opens with the right figures, follows events without a reload, comes back."""
+
+import json
+import re
+import time
+import uuid
+from datetime import datetime, timedelta
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from chromium import chromium
+from harness import wait_until
+
+ZONE = ZoneInfo("Africa/Nairobi")
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory):
+    with chromium(tmp_path_factory.mktemp("browser")) as page:
+        yield page
+
+
+class Site:
+    """A view with one facility's events, its worker and its reader."""
+
+    def __init__(self, daybook, view, producer):
+        self.daybook, self.view, self.producer = daybook, view, producer
+        self.facility = str(uuid.uuid4())
+        daybook.run("simulate", "bloodbank", "--topic", view.topic, "--create-topics", 2, "--events", 1)
+        self.today = datetime.now(ZONE).date()
+        self.stock(+40, self.today - timedelta(days=40))  # before the chart: its level is carried into it
+        self.stock(-3, self.today - timedelta(days=5))
+        self.stock(+5, self.today)
+        self.requests(self.today, 2)
+        self.worker = daybook.start_worker(view)
+        self.start_reader()
+        wait_until(lambda: daybook.database.query(
+            f"SELECT 1 FROM {view.name} WHERE facility_id = %s AND date = %s AND total_requests = 2", self.facility, self.today), "the rows")
+
+    def start_reader(self, listen="127.0.0.1:0"):
+        self.reader = self.daybook.start("reader", "--listen", listen)
+        self.address = wait_until(lambda: re.search(r"http://127\.0\.0\.1:\d+", self.reader.output()), self.reader.output)[0]
+
+    def publish(self, kind, time_, data):
+        event = {"specversion": "1.0", "id": str(uuid.uuid4()), "source": "/test", "type": f"bloodbank.{kind}",
+                 "time": time_, "data": {"facility_id": self.facility, **data}}
+        self.producer.produce(self.view.topic, json.dumps(event).encode(), self.facility.encode())
+        self.producer.flush(10)
+
+    def stock(self, quantity, day):
+        self.publish("stock.changed", f"{day}T12:00:00+03:00", {"quantity": quantity})
+
+    def requests(self, day, count):
+        for _ in range(count):
+            self.publish("request.created", f"{day}T12:00:00+03:00", {"created_at": f"{day}T12:00:00+03:00"})
+
+    @property
+    def page(self):
+        return f"{self.address}/?view={self.view.name}&facility_id={self.facility}"
+
+
+@pytest.fixture
+def site(daybook, view, producer):
+    return Site(daybook, view, producer)
+
+
+FIGURES = "[...document.querySelectorAll('#cards .figure')].map(e => e.textContent).join(' ')"
+LINES = "[...document.querySelectorAll('#table tbody tr')].map(line => [...line.children].map(cell => cell.textContent))"
+LIVE = "document.getElementById('live').dataset.state === 'live'"
+
+
+def test_shows_the_rows_figures_and_follows_events(site, browser):
+    browser.open(site.page)
+    browser.wait_for(f"{FIGURES} === '42 0 2'")
+    # The level of 40 days ago is carried into the chart; flows of days without a row are zero.
+    assert browser.evaluate(LINES)[-1][1:] == ["40", "0", "0"]
+    assert len(browser.evaluate(LINES)) == 30
+    assert "Up to date to within" in browser.wait_for("document.getElementById('fresh').textContent")[0]
+
+    browser.wait_for(LIVE)
+    browser.evaluate("window.not_reloaded = true")
+    times = []
+    for n in range(5):
+        began = time.monotonic()
+        site.requests(site.today, 1)
+        browser.wait_for(f"{FIGURES} === '42 0 {3 + n}'")
+        times.append(time.monotonic() - began)
+    print("event published -> on the screen, seconds:", [round(t, 3) for t in times])
+    assert sorted(times)[2] < 1
+
+    # A late event changes the chart's past and today's level.
+    site.stock(+100, site.today - timedelta(days=10))
+    browser.wait_for(f"{FIGURES} === '142 0 7'")
+    assert browser.evaluate(LINES)[7][1] == "140"
+    assert browser.evaluate("window.not_reloaded") is True
+    assert browser.complaints == []
+    outside = [url for url in browser.requests if not url.startswith((site.address, "about:", "data:"))]
+    assert outside == []
+
+
+def test_comes_back_after_the_reader_restarts(site, browser):
+    browser.open(site.page)
+    browser.wait_for(LIVE)
+    assert site.reader.terminate() == 0
+    browser.wait_for("document.getElementById('live').dataset.state === 'lost'")
+    site.requests(site.today, 1)
+    site.start_reader(site.address.removeprefix("http://"))
+    browser.wait_for(LIVE)
+    browser.wait_for(f"{FIGURES} === '42 0 3'")
+    browser.complaints.clear()  # of connections that the browser could not make meanwhile
+
+
+def test_works_by_keyboard_at_phone_width_in_both_themes(site, browser, tmp_path):
+    for scheme in ("light", "dark"):
+        browser.prefer(scheme)
+        for width in (360, 1280):
+            browser.resize(width, 800)
+            browser.open(site.page)
+            browser.wait_for(f"{FIGURES} === '42 0 2'")
+            assert browser.evaluate("document.documentElement.scrollWidth") <= width
+            assert browser.evaluate("document.documentElement.dataset.theme") == scheme
+            browser.screenshot(tmp_path / f"page-{scheme}-{width}.png")
+    print("pictures in", tmp_path)
+
+    # Tab reaches every control and the charts; the arrow keys read a chart.
+    reached = set()
+    for _ in range(20):
+        browser.press("Tab")
+        reached.add(browser.evaluate("document.activeElement.id || document.activeElement.name || document.activeElement.tagName"))
+    assert {"view", "facility_id", "BUTTON", "theme", "svg", "SUMMARY"} <= reached, reached
+    browser.evaluate("document.querySelector('.chart svg').focus()")
+    before = browser.evaluate("document.querySelector('.chart .at').textContent")
+    browser.press("ArrowLeft")
+    after = browser.evaluate("document.querySelector('.chart .at').textContent")
+    assert before != after and re.search(r": 37$", after), (before, after)
+    # Everything that is shown has a name for those who listen.
+    unnamed = browser.evaluate(
+        "[...document.querySelectorAll('svg, select, input, button, section')]"
+        ".filter(e => !(e.getAttribute('aria-label') || e.getAttribute('aria-labelledby') || e.labels?.length || e.textContent.trim())).length")
+    assert unnamed == 0
+
+
+def test_a_key_without_rows_says_so_and_fills_when_its_first_event_comes(site, browser):
+    site.facility = str(uuid.uuid4())
+    browser.open(site.page)
+    browser.wait_for("document.getElementById('message').textContent.includes('Nothing is known of this key yet')")
+    browser.wait_for(LIVE)
+    site.stock(+7, site.today)
+    browser.wait_for(f"{FIGURES} === '7 0 0'")
+    assert browser.evaluate("document.getElementById('message').hidden")
