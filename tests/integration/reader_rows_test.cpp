@@ -22,7 +22,7 @@
 
 using namespace daybook;
 using namespace daybook::reader;
-using Clock = std::chrono::steady_clock;
+using Steady = std::chrono::steady_clock;
 
 namespace {
 
@@ -39,8 +39,8 @@ std::string read_file(const std::string& path) {
 // Waits for what another thread does; false: it did not come about.
 template <typename Condition>
 bool eventually(const Condition& condition, std::chrono::milliseconds within = std::chrono::seconds(10)) {
-  const auto deadline = Clock::now() + within;
-  while (Clock::now() < deadline) {
+  const auto deadline = Steady::now() + within;
+  while (Steady::now() < deadline) {
     if (condition()) return true;
     std::this_thread::sleep_for(std::chrono::milliseconds(1));
   }
@@ -68,7 +68,7 @@ class Database {
     server_ = server;
     admin_ = postgres::connect(server_, "daybook-test");
     static int number = 0;
-    name_ = "reader_" + std::to_string(Clock::now().time_since_epoch().count()) + "_" + std::to_string(++number);
+    name_ = "reader_" + std::to_string(Steady::now().time_since_epoch().count()) + "_" + std::to_string(++number);
     admin("CREATE DATABASE " + name_);
     admin("CREATE ROLE " + name_ + " LOGIN SUPERUSER");
     connect();
@@ -187,7 +187,7 @@ class Database {
   std::unique_ptr<PgStore> store_;
   OwnedPositions owned_;
   std::int64_t known_ = 0;
-  std::uint64_t number_ = 0;
+  std::uint32_t number_ = 0;
 };
 
 ReaderSettings settings_of(const Database& database) {
@@ -350,10 +350,10 @@ TEST_CASE("readers under concurrent commits: no row goes back in time, writes ar
     for (std::size_t i = 0; i < events; ++i)
       batch.push_back({static_cast<int>(i < 4 ? random() % 4 : i), static_cast<int>(random() % 12), 1});
     next = db.commit(batch);
-    const auto committed = Clock::now();
+    const auto committed = Steady::now();
     for (const auto& view : views) {
       REQUIRE(eventually([&] { return view->has_applied(partition_0, next); }));
-      delays.push_back(std::chrono::duration<double, std::milli>(Clock::now() - committed).count());
+      delays.push_back(std::chrono::duration<double, std::milli>(Steady::now() - committed).count());
       for (std::size_t i = 0; i < std::min<std::size_t>(batch.size(), 2); ++i) {
         const auto want = db.query(
             "SELECT total_stock FROM dashboard_daily_summary WHERE facility_id = '11111111-1111-1111-1111-11110000000" +
@@ -497,9 +497,9 @@ TEST_CASE("a lost database is told within 2 s, nothing wrong is answered, and al
   CHECK_FALSE(view->freshness().feed_is_lost);
 
   db.lock_readers_out();
-  const auto lost = Clock::now();
+  const auto lost = Steady::now();
   CHECK(eventually([&] { return view->freshness().feed_is_lost; }));
-  CHECK(Clock::now() - lost < std::chrono::seconds(2));
+  CHECK(Steady::now() - lost < std::chrono::seconds(2));
   CHECK(view->freshness().detail != "");
   const std::int64_t next = db.commit({{1, 1, 1}});
   CHECK(view->freshness().age >= std::chrono::milliseconds(1500));
@@ -549,7 +549,7 @@ TEST_CASE("a replica that is behind is asked first and never believed") {
   Database db;
   db.commit({{1, 1, 1}, {2, 1, 1}});
   const std::string replica = db.copy();
-  std::int64_t next = db.commit({{1, 1, 1}});
+  db.commit({{1, 1, 1}});
   ReaderSettings settings = settings_of(db);
   settings.replicas = {replica};
   Reader reader(settings);
