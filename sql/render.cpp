@@ -166,7 +166,6 @@ std::string feed_step(const ViewDefinition& view, const SummaryWords& w, int gen
                                             {"feed_keys_max", std::to_string(feed_keys_max)},
                                             {"key_arguments", join(w.key_arguments, ", ")},
                                             {"key_names", join(w.key_names, ", ")},
-                                            {"row_matches", join(w.matches, " AND ")},
                                             {"row_json", row_json(view, "t")},
                                             {"key_json", key_json(view, of_batch(w.key_names))},
                                             {"feed_rippled_rows", ""},
@@ -246,22 +245,26 @@ std::string render_commit(const ViewDefinition& view, int generation, const std:
     insert_window = "\n            WINDOW before_and_since AS (PARTITION BY " + join(partition, ", ") + " ORDER BY b." +
                     w.date + ")";
   }
-  return fill("templates/commit_summary.sql", {{"generation", std::to_string(generation)},
-                                               {"unseen_bytes_max", std::to_string(unseen_bytes_max)},
-                                               {"table", table},
-                                               {"table_literal", quote_literal(table)},
-                                               {"to_updated_at", to_updated_at},
-                                               {"row_parameters", join(w.parameters, ", ")},
-                                               {"row_arguments", join(w.arguments, ", ")},
-                                               {"row_names", join(w.names, ", ")},
-                                               {"row_matches", join(w.matches, " AND ")},
-                                               {"update_assignments", join(w.assignments, ", ")},
-                                               {"ripple", ripple},
-                                               {"insert_columns", join(w.columns, ", ")},
-                                               {"insert_values", join(w.values, ", ")},
-                                               {"insert_before", insert_before},
-                                               {"insert_window", insert_window},
-                                               {"feed", feed_step(view, w, generation, table)}});
+  std::map<std::string, std::string> values{{"generation", std::to_string(generation)},
+                                            {"unseen_bytes_max", std::to_string(unseen_bytes_max)},
+                                            {"table", table},
+                                            {"table_literal", quote_literal(table)},
+                                            {"to_updated_at", to_updated_at},
+                                            {"row_parameters", join(w.parameters, ", ")},
+                                            {"row_arguments", join(w.arguments, ", ")},
+                                            {"row_names", join(w.names, ", ")},
+                                            {"row_matches", join(w.matches, " AND ")},
+                                            {"row_json", row_json(view, "t")},
+                                            {"feed_rows_max", std::to_string(feed_rows_max)},
+                                            {"update_assignments", join(w.assignments, ", ")},
+                                            {"ripple", ripple},
+                                            {"insert_columns", join(w.columns, ", ")},
+                                            {"insert_values", join(w.values, ", ")},
+                                            {"insert_before", insert_before},
+                                            {"insert_window", insert_window},
+                                            {"feed", feed_step(view, w, generation, table)}};
+  values["update"] = fill("templates/update.sql", values);
+  return fill("templates/commit_summary.sql", values);
 }
 
 std::string render_reader_settings(const ViewDefinition& view, int generation) {
