@@ -21,8 +21,9 @@ Feed::Settings feed_settings(const ReaderSettings& settings) {
 }
 
 // A view that this program can't read is left out: the others are served.
-std::optional<ViewDefinition> definition_of(const std::string& view, const std::string& text) {
-  DefinitionOrMistakes read = read_definition(text);
+std::optional<ViewDefinition> definition_of(const std::string& view, const std::string& text,
+                                            const std::string& reader) {
+  DefinitionOrMistakes read = read_stored_definition(text, reader);
   if (ViewDefinition* definition = std::get_if<ViewDefinition>(&read)) return std::move(*definition);
   spdlog::error(
       "reader: view {} is not served: its definition in the database is not one that this program can read: {}; "
@@ -83,7 +84,8 @@ Reader::Views Reader::renew(pqxx::connection& connection, const Views& before) {
         after.push_back(*known);
         continue;
       }
-      std::optional<ViewDefinition> definition = definition_of(name, row[3].as<std::string>());
+      std::optional<ViewDefinition> definition =
+          definition_of(name, row[3].as<std::string>(), row[4].as<std::string>());
       if (!definition) continue;
       ViewRows::Settings settings;
       settings.rows_bytes = settings_.cache_bytes / share;

@@ -1,7 +1,11 @@
 #include "sql/render.h"
 
 #include <algorithm>
+#include <cstdint>
+#include <cstdio>
+#include <iterator>
 #include <map>
+#include <set>
 #include <stdexcept>
 #include <vector>
 
@@ -42,6 +46,8 @@ std::size_t fixed_parameters() {
   }
   return count;
 }
+
+std::string reader_index_prefix(int generation) { return "daybook_reader_" + std::to_string(generation) + "_"; }
 
 std::string sql_type(KeyType type) {
   switch (type) {
@@ -160,7 +166,6 @@ std::string feed_step(const ViewDefinition& view, const SummaryWords& w, int gen
                                             {"feed_keys_max", std::to_string(feed_keys_max)},
                                             {"key_arguments", join(w.key_arguments, ", ")},
                                             {"key_names", join(w.key_names, ", ")},
-                                            {"row_matches", join(w.matches, " AND ")},
                                             {"row_json", row_json(view, "t")},
                                             {"key_json", key_json(view, of_batch(w.key_names))},
                                             {"feed_rippled_rows", ""},
@@ -240,22 +245,71 @@ std::string render_commit(const ViewDefinition& view, int generation, const std:
     insert_window = "\n            WINDOW before_and_since AS (PARTITION BY " + join(partition, ", ") + " ORDER BY b." +
                     w.date + ")";
   }
-  return fill("templates/commit_summary.sql", {{"generation", std::to_string(generation)},
-                                               {"unseen_bytes_max", std::to_string(unseen_bytes_max)},
-                                               {"table", table},
-                                               {"table_literal", quote_literal(table)},
-                                               {"to_updated_at", to_updated_at},
-                                               {"row_parameters", join(w.parameters, ", ")},
-                                               {"row_arguments", join(w.arguments, ", ")},
-                                               {"row_names", join(w.names, ", ")},
-                                               {"row_matches", join(w.matches, " AND ")},
-                                               {"update_assignments", join(w.assignments, ", ")},
-                                               {"ripple", ripple},
-                                               {"insert_columns", join(w.columns, ", ")},
-                                               {"insert_values", join(w.values, ", ")},
-                                               {"insert_before", insert_before},
-                                               {"insert_window", insert_window},
-                                               {"feed", feed_step(view, w, generation, table)}});
+  std::map<std::string, std::string> values{{"generation", std::to_string(generation)},
+                                            {"unseen_bytes_max", std::to_string(unseen_bytes_max)},
+                                            {"table", table},
+                                            {"table_literal", quote_literal(table)},
+                                            {"to_updated_at", to_updated_at},
+                                            {"row_parameters", join(w.parameters, ", ")},
+                                            {"row_arguments", join(w.arguments, ", ")},
+                                            {"row_names", join(w.names, ", ")},
+                                            {"row_matches", join(w.matches, " AND ")},
+                                            {"row_json", row_json(view, "t")},
+                                            {"feed_rows_max", std::to_string(feed_rows_max)},
+                                            {"update_assignments", join(w.assignments, ", ")},
+                                            {"ripple", ripple},
+                                            {"insert_columns", join(w.columns, ", ")},
+                                            {"insert_values", join(w.values, ", ")},
+                                            {"insert_before", insert_before},
+                                            {"insert_window", insert_window},
+                                            {"feed", feed_step(view, w, generation, table)}};
+  values["update"] = fill("templates/update.sql", values);
+  return fill("templates/commit_summary.sql", values);
+}
+
+std::string render_reader_settings(const ViewDefinition& view, int generation) {
+  return fill("templates/reader_settings.sql",
+              {{"generation", std::to_string(generation)},
+               {"reader", view.reader_json.empty() ? "NULL::jsonb" : quote_literal(view.reader_json) + "::jsonb"}});
+}
+
+std::vector<ReaderIndex> render_reader_indexes(const ViewDefinition& view, int generation, const std::string& table) {
+  if (view.reader_json.empty()) return {};  // lists in the key's order, filtered by the first columns of the key
+  Words key;
+  for (const KeyColumn& column : view.key) key.push_back(column.name);
+  const Words order = view.list_order();
+  std::vector<Words> needed = {order};
+  for (const std::string& filter : view.reader.filters) {
+    Words columns = {filter};
+    std::copy_if(order.begin(), order.end(), std::back_inserter(columns),
+                 [&](const std::string& column) { return column != filter; });
+    needed.push_back(std::move(columns));
+  }
+  std::vector<ReaderIndex> indexes;
+  std::set<Words> made = {key};
+  for (const Words& columns : needed) {
+    if (!made.insert(columns).second) continue;
+    Words quoted;
+    std::uint32_t hash = 2166136261;  // FNV-1a: a short name that is the same for the same columns
+    for (const std::string& column : columns) {
+      quoted.push_back(quote_identifier(column));
+      for (const char c : column + ",") hash = (hash ^ static_cast<unsigned char>(c)) * 16777619;
+    }
+    char digits[9];
+    std::snprintf(digits, sizeof digits, "%08x", hash);
+    const std::string name = reader_index_prefix(generation) + digits;
+    indexes.push_back(
+        {name, fill("templates/reader_index.sql",
+                    {{"index", quote_identifier(name)}, {"table", table}, {"columns", join(quoted, ", ")}})});
+  }
+  return indexes;
+}
+
+std::string render_reader_indexes_query(int generation, const std::string& table) {
+  std::string pattern;
+  for (const char c : reader_index_prefix(generation)) pattern += c == '_' ? "\\_" : std::string(1, c);
+  return fill("templates/reader_indexes.sql",
+              {{"table_literal", quote_literal(table)}, {"pattern_literal", quote_literal(pattern + "%")}});
 }
 
 std::size_t commit_parameter_count(const ViewDefinition& view) {

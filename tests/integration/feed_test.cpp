@@ -172,10 +172,11 @@ TEST_CASE("and has not when the commit function leaves something out") {
     std::string text;
     std::string instead;
   };
-  for (const Defect& defect :
-       {Defect{"WHERE v_rippled > 0", "WHERE false"}, Defect{"IF v_rippled > 0 THEN", "IF false THEN"},
-        Defect{"v_kind := 'reset'", "v_kind := 'none'"},
-        Defect{"AT TIME ZONE 'UTC', 'YYYY", "AT TIME ZONE 'UTC+1', 'YYYY"}}) {
+  for (const Defect& defect : {Defect{"IF v_rippled > 0 THEN\n            SELECT", "IF false THEN\n            SELECT"},
+                               Defect{"IF v_rippled > 0 THEN\n            v_body", "IF false THEN\n            v_body"},
+                               Defect{"concat_ws(',', v_body, string_agg", "coalesce(v_body, string_agg"},
+                               Defect{"v_kind := 'reset'", "v_kind := 'none'"},
+                               Defect{"AT TIME ZONE 'UTC', 'YYYY", "AT TIME ZONE 'UTC+1', 'YYYY"}}) {
     CAPTURE(defect.text);
     PgView pg(stock_by_day());
     std::string function = sql::render_commit(

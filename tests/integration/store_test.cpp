@@ -320,3 +320,40 @@ TEST_CASE("an update is made in place: no index but the primary key, rows in ord
   REQUIRE(indexes.size() == 1);
   CHECK(std::string(indexes[0][0].c_str()).find("(facility_id, date)") != std::string::npos);
 }
+
+TEST_CASE("how the reader serves a view changes in place, with the indexes of its lists") {
+  PgView pg(summary());
+  ViewDefinition view = pg.view();
+  const auto stored = [&] {
+    return pg.query("SELECT coalesce(reader::text, 'null') FROM daybook.generation WHERE id = " + pg.g())[0][0]
+        .as<std::string>();
+  };
+  const auto indexes = [&] {
+    std::vector<std::string> all;
+    for (const auto& row : pg.query("SELECT indexdef FROM pg_indexes WHERE tablename = '" + view.name + "'")) {
+      const std::string definition = row[0].c_str();
+      all.push_back(definition.substr(definition.rfind('(')));
+    }
+    std::sort(all.begin(), all.end());
+    return all;
+  };
+  using List = std::vector<std::string>;
+  const int generation = pg.generation().id;
+  CHECK(stored() == "null");
+  view.reader_json = R"({"filters":["total_requests"]})";
+  view.reader.filters = {"total_requests"};
+  view.reader.order = {"date"};
+  CHECK(pg.apply(view) == sql::Applied::reader_changed);
+  CHECK(pg.apply(view) == sql::Applied::already_there);
+  CHECK(stored() == R"({"filters": ["total_requests"]})");
+  CHECK(indexes() == List{"(date, facility_id)", "(facility_id, date)", "(total_requests, date, facility_id)"});
+  view.reader_json = "{}";
+  view.reader.filters = {};
+  CHECK(pg.apply(view) == sql::Applied::reader_changed);
+  CHECK(indexes() == List{"(date, facility_id)", "(facility_id, date)"});
+  CHECK(pg.apply(pg.view()) == sql::Applied::reader_changed);
+  CHECK(stored() == "null");
+  CHECK(indexes() == List{"(facility_id, date)"});
+  CHECK(pg.query("SELECT id FROM daybook.generation WHERE state = 'live' AND view = '" + view.name + "'")[0][0]
+            .as<int>() == generation);
+}

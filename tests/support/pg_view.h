@@ -60,6 +60,7 @@ class PgView {
     return *generation_;
   }
   std::unique_ptr<PgStore> store() { return std::make_unique<PgStore>(uri_, view_, generation(), "test"); }
+  sql::Applied apply(const ViewDefinition& changed) { return sql::apply_view(*connection_, changed); }
   pqxx::result query(const std::string& sql) {
     pqxx::nontransaction transaction(*connection_);
     return transaction.exec(sql);
