@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <map>
-#include <set>
 
 #include "core/error.h"
 #include "sql/render_reader.h"
@@ -97,7 +96,8 @@ void Feed::connect() {
   postgres::bound_statements(*connection_, settings_.statement_max);
   try {
     pqxx::nontransaction transaction(*connection_);
-    standby_ = transaction.exec(sql::reader_is_standby())[0][0].as<bool>();
+    standby_ = transaction.exec(sql::reader_standby())[0][0].as<bool>();
+    lag_ = std::chrono::milliseconds(0);
     if (standby_) return;
     for (const auto& view : views_) transaction.exec(sql::reader_listen(view->generation()));
   } catch (...) {
@@ -123,6 +123,8 @@ bool Feed::look_once() {
   const Clock::time_point begun = Clock::now();
   std::map<int, std::pair<std::int64_t, std::string>> heads;
   std::map<int, std::vector<Entry>> entries;
+  std::map<int, std::string> live;
+  if (standby_) lag_ = standby_lag();
   try {
     std::vector<std::pair<int, std::int64_t>> from;
     for (const auto& view : views_) from.emplace_back(view->generation(), view->seq());
@@ -133,6 +135,7 @@ bool Feed::look_once() {
           row[1].as<std::int64_t>(), row[2].as<std::string>(), row[3].as<std::string>(), row[4].as<std::string>(), {}};
       if (entry.kind == "head") {
         heads[generation] = {entry.seq, entry.nonce};
+        live[generation] = entry.body;
       } else {
         entry.positions = positions_of(row[5], row[6], row[7]);
         entries[generation].push_back(std::move(entry));
@@ -142,8 +145,6 @@ bool Feed::look_once() {
     postgres::rethrow("database: reading the change feed");
   }
 
-  std::set<int> live;
-  for (const auto& [generation, head] : heads) live.insert(generation);
   if (live != live_) {
     take_views();
     live_ = std::move(live);
@@ -187,12 +188,34 @@ bool Feed::look_once() {
     if (anew) {
       begin_anew(view, false);
     } else if (view->seq() >= head) {
-      view->confirm(begun);
+      confirm(*view, begun);
     } else {
       at_end = false;
     }
   }
   return at_end;
+}
+
+std::optional<std::chrono::milliseconds> Feed::standby_lag() {
+  bool receives = false;
+  std::chrono::milliseconds lag{0};
+  try {
+    pqxx::nontransaction transaction(*connection_);
+    const pqxx::result standby = transaction.exec(sql::reader_standby());
+    if (!standby[0][0].as<bool>()) throw RetryError("the standby was promoted");  // it has notifications now
+    receives = standby[0][1].as<bool>();
+    lag = std::chrono::milliseconds(standby[0][2].as<std::int64_t>());
+  } catch (...) {
+    postgres::rethrow("database: asking a standby");
+  }
+  for (const auto& view : views_) view->report(receives ? "" : "the standby receives nothing from its primary");
+  if (!receives) return std::nullopt;
+  return lag;
+}
+
+// The end of the feed was found by a look that began then.
+void Feed::confirm(ViewRows& view, Clock::time_point begun) {
+  if (lag_) view.confirm(begun - *lag_);
 }
 
 void Feed::begin_anew(const std::shared_ptr<ViewRows>& rows, bool fell_back) {
@@ -213,18 +236,18 @@ void Feed::begin_anew(const std::shared_ptr<ViewRows>& rows, bool fell_back) {
     throw RetryError("view " + view.definition().name + ": generation " + std::to_string(view.generation()) +
                      " is gone");
   view.begin_at(state, fell_back);
-  view.confirm(begun);
+  confirm(view, begun);
   emptied_(rows);
 }
 
-// Other generations are live than those that are followed.
+// Other generations are live than those that are followed, or one is to be served in another way.
 void Feed::take_views() {
   const Views before = views_;
   const Views after = renew_(*connection_, before);
   for (const auto& view : before) {
     if (std::find(after.begin(), after.end(), view) == after.end())
       view->report("generation " + std::to_string(view->generation()) + " of view " + view->definition().name +
-                   " is not live any more");
+                   " is not live any more, or served in another way now");
   }
   for (const auto& view : after) {
     if (std::find(before.begin(), before.end(), view) != before.end()) continue;

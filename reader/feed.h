@@ -10,7 +10,8 @@
 #include <chrono>
 #include <functional>
 #include <memory>
-#include <set>
+#include <optional>
+#include <map>
 #include <string>
 #include <thread>
 #include <vector>
@@ -31,7 +32,7 @@ class Feed {
     std::size_t entries_a_look = 64;
   };
   using Views = std::vector<std::shared_ptr<ViewRows>>;
-  // Other generations are live than those of `views`. Returns all that are now and can be read; may
+  // Other generations are live than those of `views`, or one is to be served in another way. Returns all that are now and can be read; may
   // throw.
   using Renew = std::function<Views(pqxx::connection& connection, const Views& views)>;
   // These are followed from now on, and their states are known.
@@ -59,15 +60,20 @@ class Feed {
   void take_views();
   void begin_anew(const std::shared_ptr<ViewRows>& view, bool fell_back);
   void wait();
+  std::optional<std::chrono::milliseconds> standby_lag();
+  void confirm(ViewRows& view, std::chrono::steady_clock::time_point begun);
 
   const Settings settings_;
   const Renew renew_;
   const Taken taken_;
   const Emptied emptied_;
   Views views_;
-  std::set<int> live_;  // generations, with those that can't be followed
+  // Generations and how they are served, with those that can't be followed.
+  std::map<int, std::string> live_;
   postgres::Connection connection_;
   bool standby_ = false;
+  // By how much a standby is behind its primary; nothing: it does not know. Zero for a primary.
+  std::optional<std::chrono::milliseconds> lag_{0};
   std::atomic<bool> stopping_{false};
   std::atomic<std::uint64_t> connects_{0};
   std::thread thread_;

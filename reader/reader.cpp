@@ -78,23 +78,26 @@ Reader::Views Reader::renew(pqxx::connection& connection, const Views& before) {
     for (const auto& row : generations) {
       const int id = row[0].as<int>();
       const std::string name = row[1].as<std::string>();
-      const auto known =
-          std::find_if(before.begin(), before.end(), [&](const auto& view) { return view->generation() == id; });
+      const std::string served = row[4].as<std::string>();
+      const auto known = std::find_if(before.begin(), before.end(), [&](const auto& view) {
+        return view->generation() == id && served_[view.get()] == served;
+      });
       if (known != before.end()) {
         after.push_back(*known);
         continue;
       }
-      std::optional<ViewDefinition> definition =
-          definition_of(name, row[3].as<std::string>(), row[4].as<std::string>());
+      std::optional<ViewDefinition> definition = definition_of(name, row[3].as<std::string>(), served);
       if (!definition) continue;
       ViewRows::Settings settings;
       settings.rows_bytes = settings_.cache_bytes / share;
       settings.pages_bytes = settings_.pages_bytes / share;
       settings.recent_bytes = settings_.recent_bytes;
       settings.lost_after = settings_.lost_after;
-      if (settings_.cache_control) settings.cache_control = settings_.cache_control(*definition);
+      settings.cache_control =
+          settings_.cache_control ? settings_.cache_control(*definition) : definition->cache_control();
       after.push_back(
           std::make_shared<ViewRows>(std::move(*definition), id, row[2].as<std::string>(), settings, databases_));
+      served_[after.back().get()] = served;
     }
   } catch (...) {
     postgres::rethrow("database: reading the views");
@@ -126,7 +129,7 @@ void Reader::warm(const std::shared_ptr<ViewRows>& view) {
   {
     const std::lock_guard lock(mutex_);
     const auto now = std::chrono::steady_clock::now();
-    const auto [last, is_first] = warmed_.try_emplace(view->generation(), now);
+    const auto [last, is_first] = warmed_.try_emplace(view.get(), now);
     if (!is_first && now - last->second < warm_pause) return;
     last->second = now;
   }

@@ -28,7 +28,7 @@ struct ReaderSettings {
   std::size_t warm_rows = 100'000;      // loaded at start, for each view; 0: none
   std::chrono::milliseconds lost_after{1500};
   Feed::Settings feed;                                              // its uri is set from the above
-  std::function<std::string(const ViewDefinition&)> cache_control;  // of a view's answers; unset: no-cache
+  std::function<std::string(const ViewDefinition&)> cache_control;  // of a view's answers; unset: as the definition says
 };
 
 struct CacheStats {
@@ -80,8 +80,9 @@ class Reader {
   mutable std::mutex mutex_;  // of what follows
   Views views_;
   Views former_;
-  std::map<int, std::chrono::steady_clock::time_point> warmed_;  // by generation: when it last began
+  std::map<const ViewRows*, std::chrono::steady_clock::time_point> warmed_;  // when it last began
   std::vector<std::function<void(const Views&)>> listeners_;
+  std::map<const ViewRows*, std::string> served_;  // the member `reader` that it was made with; the feed's thread
   std::atomic<int> warming_{0};
   Feed feed_;
 };

@@ -143,7 +143,7 @@ std::string render_feed_poll(const std::vector<std::pair<int, std::int64_t>>& ge
 
 const std::string& reader_generations() { return embedded().at("queries/reader_generations.sql"); }
 
-const std::string& reader_is_standby() { return embedded().at("queries/reader_is_standby.sql"); }
+const std::string& reader_standby() { return embedded().at("queries/reader_standby.sql"); }
 
 std::string reader_listen(int generation) {
   return fill("templates/reader_listen.sql", {{"generation", std::to_string(generation)}});

@@ -37,8 +37,8 @@ std::string render_feed_poll(const std::vector<std::pair<int, std::int64_t>>& ge
 
 // The live generations: id, view, table_name, definition_text.
 const std::string& reader_generations();
-// One boolean: notifications do not come here.
-const std::string& reader_is_standby();
+// Is a standby, receives, milliseconds behind what it received.
+const std::string& reader_standby();
 std::string reader_listen(int generation);
 
 // Text as one element of an array in PostgreSQL's text form, and the array.

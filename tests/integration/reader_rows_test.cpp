@@ -190,8 +190,8 @@ class Database {
   std::uint32_t number_ = 0;
 };
 
-ReaderSettings settings_of(const Database& database) {
-  ReaderSettings settings;
+reader::ReaderSettings settings_of(const Database& database) {
+  reader::ReaderSettings settings;
   settings.database = database.uri();
   settings.warm_rows = 0;
   return settings;
@@ -308,7 +308,7 @@ TEST_CASE("readers under concurrent commits: no row goes back in time, writes ar
   std::vector<std::unique_ptr<Reader>> all;
   std::vector<std::shared_ptr<ViewRows>> views;
   for (int i = 0; i < readers; ++i) {
-    ReaderSettings settings = settings_of(db);
+    reader::ReaderSettings settings = settings_of(db);
     settings.cache_bytes = i == 0 ? 20'000 : 64 << 20;  // one that evicts all the time
     all.push_back(std::make_unique<Reader>(settings));
     views.push_back(only_view(*all.back()));
@@ -550,7 +550,7 @@ TEST_CASE("a replica that is behind is asked first and never believed") {
   db.commit({{1, 1, 1}, {2, 1, 1}});
   const std::string replica = db.copy();
   db.commit({{1, 1, 1}});
-  ReaderSettings settings = settings_of(db);
+  reader::ReaderSettings settings = settings_of(db);
   settings.replicas = {replica};
   Reader reader(settings);
   const auto view = only_view(reader);
@@ -562,7 +562,7 @@ TEST_CASE("a replica that is behind is asked first and never believed") {
   CHECK(view->figures().loads.list_queries == 2);
 
   // Up to date, it is believed.
-  ReaderSettings same = settings_of(db);
+  reader::ReaderSettings same = settings_of(db);
   same.replicas = {db.uri()};
   Reader other(same);
   CHECK(member(get(*only_view(other), db.key(1, 1))->json, "total_stock") == 2);
@@ -576,7 +576,7 @@ TEST_CASE("the newest days are in memory after the start, as many as fit") {
     for (int day = 0; day < 20; ++day) events.push_back({facility, day, 1});
   }
   db.commit(events);
-  ReaderSettings settings = settings_of(db);
+  reader::ReaderSettings settings = settings_of(db);
   settings.warm_rows = 150;
   Reader reader(settings);
   const auto view = only_view(reader);
@@ -620,8 +620,17 @@ TEST_CASE("views come and go while a reader runs") {
   REQUIRE(eventually([&] { return reader.find("another") == nullptr; }));
   CHECK(reader.find("unreadable") == nullptr);
   CHECK(reader.find(view_name) == first);
+
+  // How a view is served may change at any time.
+  CHECK(get(*first, db.key(1, 1))->ok->head.find("Cache-Control: no-cache\r\n") != std::string::npos);
+  db.query("UPDATE daybook.generation SET reader = '{\"cache_control\": \"max-age=7\"}' WHERE view = '" + view_name +
+           "'");
+  REQUIRE(eventually([&] { return reader.find(view_name) != first; }));
+  const auto second = only_view(reader);
+  CHECK(get(*second, db.key(1, 1))->ok->head.find("Cache-Control: max-age=7\r\n") != std::string::npos);
   const std::int64_t next = db.commit({{1, 1, 1}});
-  REQUIRE(eventually([&] { return first->has_applied(partition_0, next); }));
+  REQUIRE(eventually([&] { return second->has_applied(partition_0, next); }));
+  CHECK(eventually([&] { return first->freshness().feed_is_lost; }));
 }
 
 TEST_CASE("the pool: bounded, checked, and sessions that broke are replaced unseen") {

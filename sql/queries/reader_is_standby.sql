@@ -1,2 +1,0 @@
--- A standby has no notifications.
-SELECT pg_is_in_recovery()
