@@ -9,9 +9,9 @@
 #include <atomic>
 #include <chrono>
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
-#include <map>
 #include <string>
 #include <thread>
 #include <vector>
@@ -32,8 +32,8 @@ class Feed {
     std::size_t entries_a_look = 64;
   };
   using Views = std::vector<std::shared_ptr<ViewRows>>;
-  // Other generations are live than those of `views`, or one is to be served in another way. Returns all that are now and can be read; may
-  // throw.
+  // Other generations are live than those of `views`, or one is to be served in another way. Returns all that are now
+  // and can be read; may throw.
   using Renew = std::function<Views(pqxx::connection& connection, const Views& views)>;
   // These are followed from now on, and their states are known.
   using Taken = std::function<void(const Views& views)>;

@@ -27,8 +27,9 @@ struct ReaderSettings {
   std::size_t recent_bytes = 16 << 20;  // of commits remembered for those who come back, for each view
   std::size_t warm_rows = 100'000;      // loaded at start, for each view; 0: none
   std::chrono::milliseconds lost_after{1500};
-  Feed::Settings feed;                                              // its uri is set from the above
-  std::function<std::string(const ViewDefinition&)> cache_control;  // of a view's answers; unset: as the definition says
+  Feed::Settings feed;  // its uri is set from the above
+  std::function<std::string(const ViewDefinition&)>
+      cache_control;  // of a view's answers; unset: as the definition says
 };
 
 struct CacheStats {
