@@ -11,6 +11,7 @@
 
 #include "core/error.h"
 #include "sql/embedded.h"
+#include "sql/fill.h"
 #include "sql/row_json.h"
 
 namespace daybook::sql {
@@ -29,27 +30,6 @@ constexpr int feed_keys_max = 8000;
 constexpr std::size_t max_function_parameters = 100;  // PostgreSQL's FUNC_MAX_ARGS, fixed when it is built
 
 using Words = std::vector<std::string>;
-
-std::string join(const Words& words, const std::string& separator) {
-  std::string joined;
-  for (const std::string& word : words) joined += (joined.empty() ? "" : separator) + word;
-  return joined;
-}
-
-std::string fill(const std::string& name, const std::map<std::string, std::string>& values) {
-  const std::string& text = embedded().at(name);
-  std::string filled;
-  std::size_t at = 0;
-  for (;;) {
-    const std::size_t open = text.find("{{", at);
-    if (open == std::string::npos) return filled + text.substr(at);
-    const std::size_t close = text.find("}}", open);
-    const auto value = values.find(text.substr(open + 2, close - open - 2));
-    if (value == values.end()) throw std::logic_error(name + ": no value for " + text.substr(open, close + 2 - open));
-    filled += text.substr(at, open - at) + value->second;
-    at = close + 2;
-  }
-}
 
 // How many parameters the commit function has before those of the rows, counted in its template: names p_… outside of
 // comments.
@@ -186,7 +166,6 @@ std::string feed_step(const ViewDefinition& view, const SummaryWords& w, int gen
                                             {"feed_keys_max", std::to_string(feed_keys_max)},
                                             {"key_arguments", join(w.key_arguments, ", ")},
                                             {"key_names", join(w.key_names, ", ")},
-                                            {"row_matches", join(w.matches, " AND ")},
                                             {"row_json", row_json(view, "t")},
                                             {"key_json", key_json(view, of_batch(w.key_names))},
                                             {"feed_rippled_rows", ""},
@@ -266,22 +245,26 @@ std::string render_commit(const ViewDefinition& view, int generation, const std:
     insert_window = "\n            WINDOW before_and_since AS (PARTITION BY " + join(partition, ", ") + " ORDER BY b." +
                     w.date + ")";
   }
-  return fill("templates/commit_summary.sql", {{"generation", std::to_string(generation)},
-                                               {"unseen_bytes_max", std::to_string(unseen_bytes_max)},
-                                               {"table", table},
-                                               {"table_literal", quote_literal(table)},
-                                               {"to_updated_at", to_updated_at},
-                                               {"row_parameters", join(w.parameters, ", ")},
-                                               {"row_arguments", join(w.arguments, ", ")},
-                                               {"row_names", join(w.names, ", ")},
-                                               {"row_matches", join(w.matches, " AND ")},
-                                               {"update_assignments", join(w.assignments, ", ")},
-                                               {"ripple", ripple},
-                                               {"insert_columns", join(w.columns, ", ")},
-                                               {"insert_values", join(w.values, ", ")},
-                                               {"insert_before", insert_before},
-                                               {"insert_window", insert_window},
-                                               {"feed", feed_step(view, w, generation, table)}});
+  std::map<std::string, std::string> values{{"generation", std::to_string(generation)},
+                                            {"unseen_bytes_max", std::to_string(unseen_bytes_max)},
+                                            {"table", table},
+                                            {"table_literal", quote_literal(table)},
+                                            {"to_updated_at", to_updated_at},
+                                            {"row_parameters", join(w.parameters, ", ")},
+                                            {"row_arguments", join(w.arguments, ", ")},
+                                            {"row_names", join(w.names, ", ")},
+                                            {"row_matches", join(w.matches, " AND ")},
+                                            {"row_json", row_json(view, "t")},
+                                            {"feed_rows_max", std::to_string(feed_rows_max)},
+                                            {"update_assignments", join(w.assignments, ", ")},
+                                            {"ripple", ripple},
+                                            {"insert_columns", join(w.columns, ", ")},
+                                            {"insert_values", join(w.values, ", ")},
+                                            {"insert_before", insert_before},
+                                            {"insert_window", insert_window},
+                                            {"feed", feed_step(view, w, generation, table)}};
+  values["update"] = fill("templates/update.sql", values);
+  return fill("templates/commit_summary.sql", values);
 }
 
 std::string render_reader_settings(const ViewDefinition& view, int generation) {

@@ -21,6 +21,7 @@ class Page:
         self.number = 0
         self.requests = []  # addresses of all that the page asked for
         self.complaints = []  # errors in its console
+        self.loads = 0
         for domain in ("Page", "Runtime", "Network", "Log"):
             self.send(f"{domain}.enable")
 
@@ -28,6 +29,8 @@ class Page:
         parameters = message.get("params", {})
         if message.get("method") == "Network.requestWillBeSent":
             self.requests.append(parameters["request"]["url"])
+        if message.get("method") == "Page.loadEventFired":
+            self.loads += 1
         if message.get("method") == "Runtime.exceptionThrown":
             self.complaints.append(parameters["exceptionDetails"].get("exception", {}).get("description", "exception"))
         if message.get("method") == "Log.entryAdded" and parameters["entry"]["level"] == "error":
@@ -44,7 +47,12 @@ class Page:
             self.note(message)
 
     def open(self, address):
+        target = self.loads + 1
         self.send("Page.navigate", url=address)
+        end = time.monotonic() + DEADLINE
+        while self.loads < target:
+            assert time.monotonic() < end, f"{address} did not load"
+            self.send("Runtime.evaluate", expression="0")  # events come with the answer
 
     def evaluate(self, expression):
         """The value of a JavaScript expression; promises are waited for."""

@@ -92,9 +92,14 @@ struct alignas(64) RateLimiter::Shard {
     std::vector<std::int64_t> times;
     times.reserve(full_at.size());
     for (const auto& entry : full_at) times.push_back(entry.second);
-    const auto last = times.begin() + static_cast<std::ptrdiff_t>(times.size() - kept);
+    std::size_t left = times.size() - kept;  // of one age there may be more than have to go
+    const auto last = times.begin() + static_cast<std::ptrdiff_t>(left);
     std::nth_element(times.begin(), last, times.end());
-    absl::erase_if(full_at, [limit = *last](const auto& entry) { return entry.second <= limit; });
+    absl::erase_if(full_at, [&left, limit = *last](const auto& entry) {
+      if (left == 0 || entry.second > limit) return false;
+      --left;
+      return true;
+    });
   }
 };
 

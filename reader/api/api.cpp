@@ -170,7 +170,7 @@ bool Api::answer_hot(const http::Incoming& request, const Route& route, const Ad
   }
   const unsigned status = block->status;
   exchange.send(std::move(block), admission.headers.empty() ? age.row_headers : age.row_headers + admission.headers);
-  if (observer_) observer_({view.definition.name, "row", status, true}, Clock::now() - begun);
+  if (observer_) observer_({view.definition.name, "row", status, true, request.path}, Clock::now() - begun);
   return true;
 }
 
@@ -233,7 +233,7 @@ void Api::send(const AskedPtr& asked, http::BlockPtr block, std::string headers)
   exchange.send(std::move(block), std::move(headers));
   if (!observer_) return;
   const std::string_view view = asked->view == nullptr ? std::string_view() : asked->view->definition.name;
-  observer_({view, asked->kind, status, asked->is_hit}, Clock::now() - asked->begun);
+  observer_({view, asked->kind, status, asked->is_hit, asked->path}, Clock::now() - asked->begun);
 }
 
 void Api::refuse(const AskedPtr& asked, unsigned status, const std::string& detail, const std::string& head) const {

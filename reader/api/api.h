@@ -30,7 +30,8 @@ struct Served {
   std::string_view view;   // empty: none
   std::string_view route;  // row, list, changes, views, openapi, none
   unsigned status = 0;
-  bool is_hit = false;  // a row that was in memory
+  bool is_hit = false;    // a row that was in memory
+  std::string_view path;  // as sent
 };
 
 class Api final : public http::Application {

@@ -161,7 +161,8 @@ void Api::answer_changes(const AskedPtr& asked) {
     return send(asked, std::make_shared<http::Block>(http::Block{200, head, ""}));
   const std::string age = age_of(asked->loop, asked->route.view, std::chrono::steady_clock::now()).headers;
   std::shared_ptr<http::Stream> stream = asked->exchange.stream(head + age + asked->gate_headers);
-  if (observer_) observer_({view.name, asked->kind, 200, false}, std::chrono::steady_clock::now() - asked->begun);
+  if (observer_)
+    observer_({view.name, asked->kind, 200, false, asked->path}, std::chrono::steady_clock::now() - asked->begun);
   asked->view->hub->subscribe(asked->loop, std::move(stream), std::get<KeyFilter>(std::move(read)),
                               asked->last_event_id);
 }

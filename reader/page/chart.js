@@ -45,8 +45,9 @@ export function draw_chart(figure, points, { title, is_level }) {
     svg.append(element("line", { class: "grid", x1: left, x2: width - right, y1: y(mark), y2: y(mark) }));
     svg.append(element("text", { x: left - 6, y: y(mark) + 4, "text-anchor": "end" }, compact.format(mark)));
   }
-  for (let i = 0; i < points.length; i += 7) {
-    svg.append(element("text", { x: x(i), y: height - 6 }, short_day(points[i].day)));
+  for (let i = (points.length - 1) % 7; i < points.length; i += 7) {
+    const is_last = i === points.length - 1;
+    svg.append(element("text", { x: is_last ? width - right : x(i), y: height - 6, "text-anchor": is_last ? "end" : "start" }, short_day(points[i].day)));
   }
   if (is_level) {
     const line = points.map((p, i) => `${x(i)},${y(p.value)} ${x(i + 1)},${y(p.value)}`).join(" ");

@@ -42,6 +42,7 @@ DECLARE
     v_now timestamptz;
     v_updated int;
     v_rippled int := 0;
+    v_tells_rows boolean;
     v_change_slot smallint;
     v_kind text;
     v_body text := '';
@@ -131,20 +132,30 @@ BEGIN
 
     -- 7. Rows. First those that exist, by their changes and, for a balance, by the running level of the batch
     --    at that date. A value that leaves its column's type raises 22003, and nothing of the batch happens.
+    --    Readers are told the rows of a small batch (9.); they are returned here, which spares finding them again.
     IF cardinality(p_k1) > 0 THEN
-        UPDATE {{table}} t SET {{update_assignments}}, updated_at = GREATEST(t.updated_at, v_now{{to_updated_at}})
-        FROM unnest({{row_arguments}}) AS b ({{row_names}})
-        WHERE {{row_matches}};
-        GET DIAGNOSTICS v_updated = ROW_COUNT;
+        v_tells_rows := cardinality(p_k1) <= {{feed_rows_max}};
+        IF v_tells_rows THEN
+            WITH changed AS (
+{{update}}
+                RETURNING {{row_json}} AS json)
+            SELECT count(*), string_agg(changed.json, ',') INTO v_updated, v_body FROM changed;
+        ELSE
+{{update}};
+            GET DIAGNOSTICS v_updated = ROW_COUNT;
+        END IF;
 {{ripple}}
         -- New rows only when some were not there. A new row's balance is that of the row before it (which holds
         -- all of the batch up to its own date by now) plus the batch's changes since: all of those are new rows too.
         IF v_updated < cardinality(p_k1) THEN
-            INSERT INTO {{table}} ({{insert_columns}}, updated_at)
-            SELECT {{insert_values}}, v_now{{to_updated_at}}
-            FROM unnest({{row_arguments}}) AS b ({{row_names}})
-            {{insert_before}}
-            WHERE NOT EXISTS (SELECT FROM {{table}} t WHERE {{row_matches}}){{insert_window}};
+            WITH changed AS (
+                INSERT INTO {{table}} AS t ({{insert_columns}}, updated_at)
+                SELECT {{insert_values}}, v_now{{to_updated_at}}
+                FROM unnest({{row_arguments}}) AS b ({{row_names}})
+                {{insert_before}}
+                WHERE NOT EXISTS (SELECT FROM {{table}} t WHERE {{row_matches}}){{insert_window}}
+                RETURNING CASE WHEN v_tells_rows THEN {{row_json}} END AS json)
+            SELECT concat_ws(',', v_body, string_agg(changed.json, ',')) INTO v_body FROM changed;
         END IF;
     END IF;
 

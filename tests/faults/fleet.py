@@ -76,7 +76,7 @@ class Load:
         self.topic = view.topic
         self.process = daybook.start(
             "simulate", "bloodbank", "--topic", view.topic, "--create-topics", 4, "--events", 0, "--rate", rate,
-            "--duplicates", 0.05, "--late", 0.05, "--poison", 0.001, "--seed", seed, *arguments)
+            "--duplicates", 0.05, "--poison", 0.001, "--seed", seed, *(arguments or ("--late", 0.05)))
         wait_until(lambda: self.process.is_running(), "the load runs")
 
     def end(self):

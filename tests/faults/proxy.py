@@ -55,6 +55,8 @@ class Proxy:
         self.refuses = False
         self.deaf = set()  # connections whose answers are lost
         self.swallowed = 0  # bytes since lose_answers()
+        self.trap = None
+        self.trapped = 0  # connections that cut_before() cut
         self.ending = threading.Event()
         self.cuts = 0
         self.listener = socket.create_server((LOOPBACK, 0), backlog=128)
@@ -94,7 +96,12 @@ class Proxy:
             self.deaf = set(self.pairs)
         self.swallowed = 0
 
+    def cut_before(self, request):
+        """Each connection is reset where it asks for this, and the request with these bytes is not passed on."""
+        self.trap = request
+
     def heal(self):
+        self.trap = None
         self.delay_seconds = 0
         self.refuses = False
         self.deaf = set()
@@ -146,6 +153,10 @@ class Proxy:
                 if is_answer and pair in self.deaf:
                     self.swallowed += len(data)
                     continue
+                trap = self.trap
+                if not is_answer and trap and trap in data:
+                    self.trapped += 1
+                    break
                 sink.sendall(rewriter.feed(data) if rewriter else data)
         except OSError:
             pass

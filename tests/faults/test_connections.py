@@ -46,6 +46,18 @@ def test_answers_of_the_database_lost(daybook, view, traffic_and_fleet, proxies)
     finish(daybook, view, traffic)
 
 
+def test_connections_cut_between_a_commit_and_its_notification(daybook, view, traffic_and_fleet, proxies):
+    """That readers could not be told says nothing about the commit."""
+    traffic, fleet = traffic_and_fleet
+    trapped = proxies.database.trapped
+    proxies.database.cut_before(b"NOTIFY daybook_change_")
+    wait_until(lambda: proxies.database.trapped > trapped + 3, "commits whose notifications are cut off", 30)
+    proxies.database.heal()
+    fleet.wait_for_line("[warning]", view.name, "committed, but telling the readers failed")
+    finish(daybook, view, traffic)
+    assert "the outcome of a commit is not known" not in fleet.log()
+
+
 def test_a_database_that_takes_no_connections_for_a_while(daybook, view, traffic_and_fleet, proxies):
     traffic, fleet = traffic_and_fleet
     proxies.database.refuse()

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <arpa/inet.h>
+#include <linux/tcp.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -72,6 +73,13 @@ class HttpClient {
   bool has_bytes() const {
     char byte = 0;
     return !unread_.empty() || recv(socket_, &byte, 1, MSG_PEEK | MSG_DONTWAIT) > 0;
+  }
+  // Segments with data that came so far.
+  unsigned segments() const {
+    tcp_info info{};
+    socklen_t size = sizeof info;
+    getsockopt(socket_, IPPROTO_TCP, TCP_INFO, &info, &size);
+    return info.tcpi_data_segs_in;
   }
   // The client sends no more.
   void end() { shutdown(socket_, SHUT_WR); }

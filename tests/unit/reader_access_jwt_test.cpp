@@ -82,7 +82,8 @@ TEST_CASE("base64url has one spelling for each value") {
     CHECK(decode_base64url(encode_base64url(bytes)) == bytes);
   }
   CHECK(encode_base64url("\xff\xff\xfe") == "___-");
-  for (const char* wrong : {"Zg==", "Zg=", "Z", "Zh", "Zm9=", "Zm 9v", "Zm9v\n", "Zm+v", "Zm/v", "Zm9vZ", "Zm8\x80"}) {
+  for (const char* wrong :
+       {"Zg==", "Zg=", "Z", "Zh", "Zm9=", "Zm 9v", "Zm9v\n", "Zm+v", "Zm/v", "Zm9vZ", "Zm9vA", "A", "Zm8\x80"}) {
     CAPTURE(wrong);
     CHECK_FALSE(decode_base64url(wrong).has_value());
   }

@@ -135,7 +135,7 @@ TEST_CASE("memory is bounded; full buckets go first, and busy ones keep what the
   for (int i = 0; i < 10; ++i) CHECK(limiter.take(0, busy, begin).admitted);
   for (int i = 0; i < 100'000; ++i) limiter.take(0, client_of_name("n" + std::to_string(i)), begin);
   CHECK(limiter.size() <= 64 * 40);
-  CHECK(limiter.size() > 64 * 20);
+  CHECK(limiter.size() >= 64 * 30);                    // a quarter goes at a time, also when all are alike
   CHECK_FALSE(limiter.take(0, busy, begin).admitted);  // the others were nearer to full
   // An hour later all are full: what comes then pushes them out and no more than that.
   for (int i = 0; i < 64 * 30; ++i) limiter.take(0, client_of_name("m" + std::to_string(i)), begin + seconds(3600));
