@@ -14,13 +14,14 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import confluent_kafka
+import memory
 import psycopg2
 from confluent_kafka.admin import AdminClient
 from faults import classes, schedule
 from fleet import Fleet
 from harness import PROGRAM, ROOT, VIEWS, Database, Daybook, wait_until
 from proxy import KafkaProxy, Proxy
-from servers import Cluster, Postgresql, create_topic, kafka, on_port
+from servers import Cluster, Postgresql, create_topic, kafka, log_ends, on_port
 
 RECOVERY_SECONDS = 120
 TOPIC = "soak.events"
@@ -33,6 +34,8 @@ class System:
         self.options = options
         self.say = say
         self.notes = []
+        self.evidence = Counter()  # what the servers show to have happened
+        self.peak = 0  # memory of the worker that took most
         self.standbys = 0
         self.side_views = 0
         self.folder = folder
@@ -119,6 +122,7 @@ class System:
         """Starts a worker for each that is missing, and traffic when it ended; notes what ended by itself."""
         while not self.ending.wait(0.1):
             with self.lock:
+                self.peak = max([self.peak, *(memory.peak(worker.pid) for worker in self.running())])
                 for worker in [worker for worker in self.fleet.workers if not worker.is_running()]:
                     self.fleet.workers.remove(worker)
                     if worker.pid not in self.expected:
@@ -169,13 +173,7 @@ class System:
         return len(self.admin.list_topics(TOPIC, timeout=30).topics[TOPIC].partitions)
 
     def ends(self):
-        consumer = confluent_kafka.Consumer({"bootstrap.servers": self.brokers, "group.id": "soak", "log_level": 0})
-        try:
-            return {f"{TOPIC}/{partition}": consumer.get_watermark_offsets(
-                confluent_kafka.TopicPartition(TOPIC, partition), timeout=30)[1]
-                for partition in range(self.partition_count())}
-        finally:
-            consumer.close()
+        return log_ends(self.brokers, TOPIC)
 
     def wait_until_applied(self):
         """Something published after now is applied, and all before it; returns after how many seconds."""
@@ -201,14 +199,15 @@ class System:
             return None
 
     def coordinator(self):
-        """The broker that the fleet's group is at."""
+        """The broker that the fleet's group is at; None while there is none."""
         group = f"daybook.{self.view.name}"
         described = self.admin.describe_consumer_groups([group])[group].result(30)
-        return self.cluster.nodes[described.coordinator.id - 1]
+        number = described.coordinator.id if described.coordinator else -1
+        return self.cluster.nodes[number - 1] if number > 0 else None
 
-    def brokers_of(self, topic):
-        return [self.cluster.nodes[number - 1]
-                for number in self.admin.list_topics(topic, timeout=30).topics[topic].partitions[0].replicas]
+    def leaders(self):
+        """{partition: number of the broker that leads it}, of the view's topic."""
+        return {number: part.leader for number, part in self.admin.list_topics(TOPIC, timeout=30).topics[TOPIC].partitions.items()}
 
     def verify(self, view=None):
         done = subprocess.run([PROGRAM, "verify", view or self.view.name, "--json"], env=self.daybook.env,
@@ -231,9 +230,7 @@ class Run:
     def inject(self, system):
         began = time.monotonic()
         end = began + 60 * self.options.minutes
-        for number, fault, chance in schedule(self.options.seed, self.options.brokers):
-            if self.options.only and fault.__name__ not in self.options.only:
-                continue
+        for number, fault, chance in schedule(self.options.seed, self.options.brokers, self.options.only):
             if time.monotonic() >= end:
                 return
             name = fault.__name__.replace("_", " ")
@@ -275,6 +272,7 @@ class Run:
             "seed": self.options.seed, "minutes": self.options.minutes, "workers": self.options.workers, "brokers": self.options.brokers,
             "faults": {name: {"injected": count, "slowest_recovery_s": round(self.slowest.get(name, 0), 1)}
                        for name, count in sorted(self.injected.items())},
+            "evidence": dict(sorted(system.evidence.items())), "peak_worker_mib": system.peak // memory.MIB,
             "faults_injected": sum(self.injected.values()),
             **{name: found.get(name) for name in
                ("events", "rows", "duplicates", "dead_letters", "uncertain_rows", "differences")},
@@ -290,6 +288,9 @@ def table(result):
     for name in ("events", "rows", "duplicates", "dead_letters", "uncertain_rows", "verifications", "differences"):
         value = "not known" if result[name] is None else f"{result[name]:,}"
         lines.append(f"{name.replace('_', ' '):28} {value:>8}")
+    for name, count in result["evidence"].items():
+        lines.append(f"{name:42} {count:8,}")
+    lines.append(f"{'MiB of the fleet\'s worker that took most':42} {result['peak_worker_mib']:8,}")
     lines.append(f"{'workers ended by themselves':28} {len(result['unexpected_exits']):8}")
     lines += [f"  {line}" for line in result["unexpected_exits"]]
     if result["failure"]:
@@ -330,6 +331,8 @@ def soak(options):
                 system.end_traffic()
                 system.wait_until_applied()
                 run.verify(system)
+                if system.peak > memory.bound(run.found["events"]):
+                    run.failure = f"a worker took {system.peak} bytes, expected at most {memory.bound(run.found['events'])}"
         except (AssertionError, RuntimeError) as error:
             run.failure = str(error)
         result = run.result(system)
