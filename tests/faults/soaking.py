@@ -290,7 +290,7 @@ def table(result):
         lines.append(f"{name.replace('_', ' '):28} {value:>8}")
     for name, count in result["evidence"].items():
         lines.append(f"{name:42} {count:8,}")
-    lines.append(f"{'MiB of the fleet\'s worker that took most':42} {result['peak_worker_mib']:8,}")
+    lines.append(f"{'MiB of the worker that took most':42} {result['peak_worker_mib']:8,}")
     lines.append(f"{'workers ended by themselves':28} {len(result['unexpected_exits']):8}")
     lines += [f"  {line}" for line in result["unexpected_exits"]]
     if result["failure"]:
