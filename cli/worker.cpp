@@ -11,7 +11,7 @@
 #include "core/definition_reader.h"
 #include "core/error.h"
 #include "core/names.h"
-#include "http/server.h"
+#include "http/small_server.h"
 #include "ops/endpoint.h"
 
 namespace daybook {
@@ -48,7 +48,7 @@ void check_dead_letter_topic(const std::string& topic, const std::vector<ViewDef
 }
 
 // Health and metrics, when they are asked for; listening when this returns.
-std::unique_ptr<http::Server> serve(const Options& options, const StatusBoard& board) {
+std::unique_ptr<http::SmallServer> serve(const Options& options, const StatusBoard& board) {
   if (options.http.empty()) {
     if (options.http_anywhere) throw UsageError("--http-anywhere needs an address: give --http IP:PORT");
     return nullptr;
@@ -59,10 +59,11 @@ std::unique_ptr<http::Server> serve(const Options& options, const StatusBoard& b
                      " is reachable from other machines, without password or encryption: give a loopback address such"
                      " as 127.0.0.1:9464, or say that this is meant with --http-anywhere");
   }
-  auto server = std::make_unique<http::Server>(address, http::ServerLimits{}, [&board](const http::Request& request) {
-    return ops::answer(request,
-                       {DAYBOOK_VERSION, board.all(), ops::process_figures(), std::chrono::steady_clock::now()});
-  });
+  auto server =
+      std::make_unique<http::SmallServer>(address, http::ServerLimits{}, [&board](const http::Request& request) {
+        return ops::answer(request,
+                           {DAYBOOK_VERSION, board.all(), ops::process_figures(), std::chrono::steady_clock::now()});
+      });
   spdlog::info("http: health and metrics on http://{}", server->address());
   return server;
 }
@@ -123,7 +124,7 @@ void add_worker_command(CLI::App& app, int& code) {
     std::vector<std::string> names;
     for (const ViewDefinition& view : views) names.push_back(view.name);
     StatusBoard board(names);
-    const std::unique_ptr<http::Server> server = serve(*options, board);
+    const std::unique_ptr<http::SmallServer> server = serve(*options, board);
     if (server) settings.board = &board;
     run_worker(settings, views, stop_requested);
     code = exit_code::ok;

@@ -2,10 +2,12 @@
 #pragma once
 
 #include <chrono>
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <string>
 #include <string_view>
+#include <utility>
 
 namespace daybook::http {
 
@@ -61,20 +63,46 @@ class Stream {
 // dropped without an answer becomes a 500.
 class Exchange {
  public:
-  class Connection;  // the server's side
-  explicit Exchange(std::shared_ptr<Connection> connection) : connection_(std::move(connection)) {}
+  // The server's side; tests put their own here. `number` tells the requests of a connection apart.
+  class Connection {
+   public:
+    virtual ~Connection() = default;
+    virtual void answer(std::uint64_t number, BlockPtr block, std::string headers) = 0;
+    virtual std::shared_ptr<Stream> stream(std::uint64_t number, std::string head) = 0;
+    virtual void abandon(std::uint64_t number) = 0;  // no answer will come
+    virtual Loop& loop() = 0;
+  };
+
+  explicit Exchange(std::shared_ptr<Connection> connection, std::uint64_t number = 0)
+      : connection_(std::move(connection)), number_(number) {}
   Exchange(Exchange&&) = default;
-  Exchange& operator=(Exchange&&) = default;
-  ~Exchange();
+  Exchange& operator=(Exchange&& other) noexcept {
+    std::swap(connection_, other.connection_);
+    std::swap(number_, other.number_);
+    std::swap(answered_, other.answered_);
+    return *this;
+  }
+  ~Exchange() {
+    if (connection_ && !answered_) connection_->abandon(number_);
+  }
   // `headers`: further header lines of this answer alone, each with its CRLF. On the loop's thread, once; later calls
-  // are ignored. For HEAD the server leaves the body out.
-  void send(BlockPtr block, std::string headers = {});
-  // Begins an endless answer; `head` as in Block.
-  std::shared_ptr<Stream> stream(std::string head);
-  Loop& loop() const;
+  // are ignored. For HEAD the server leaves the body out. After a 405 or 413 the server closes the connection.
+  void send(BlockPtr block, std::string headers = {}) {
+    if (connection_ && !std::exchange(answered_, true))
+      connection_->answer(number_, std::move(block), std::move(headers));
+  }
+  // Begins an endless answer; `head` as in Block. A client that closes its side is taken as gone. For HEAD, and while
+  // the server stops, the stream has ended from the start.
+  std::shared_ptr<Stream> stream(std::string head) {
+    answered_ = true;
+    return connection_->stream(number_, std::move(head));
+  }
+  Loop& loop() const { return connection_->loop(); }
 
  private:
   std::shared_ptr<Connection> connection_;
+  std::uint64_t number_ = 0;
+  bool answered_ = false;
 };
 
 // Called on the loops' threads, at once on several. Must not block. What it throws becomes a 500.

@@ -6,6 +6,8 @@
 #include <utility>
 #include <vector>
 
+#include "http/exchange.h"
+
 namespace daybook::http {
 
 struct Request {
@@ -29,5 +31,8 @@ const char* reason_phrase(unsigned status);
 
 // An error as RFC 9457 has it (application/problem+json). `members`: the text of further members, such as `"views":[]`.
 Response problem(unsigned status, const std::string& detail, const std::string& members = "");
+
+// Ready to be sent; not to be stored by caches.
+BlockPtr to_block(const Response& response);
 
 }  // namespace daybook::http

@@ -1,27 +1,19 @@
-// A small HTTP/1.1 server for what people and tools look at: GET and HEAD, ready-made answers, one thread of its own.
-// It knows nothing of Daybook but its error types.
+// An HTTP/1.1 server: GET, HEAD and POST without a body, pipelined or not; answers now, later, or without end. Loops
+// with a thread each share an address by SO_REUSEPORT. It knows nothing of Daybook but its error types.
 //
-// It is meant for untrusted input and few clients: connections, headers and times are bounded, and a request with a
-// body is refused, so that where it ends is never in question.
+// It is meant for untrusted input: connections, headers and times are bounded, and a request with a body is refused, so
+// that where it ends is never in question.
 #pragma once
 
-#include <chrono>
-#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <vector>
 
-#include "http/message.h"
+#include "http/exchange.h"
+#include "http/limits.h"
 
 namespace daybook::http {
-
-struct ServerLimits {
-  std::size_t connections = 64;  // when all are taken, the one that has been idle longest makes room, else 503
-  std::size_t header_bytes = 8 * 1024;
-  std::chrono::milliseconds request_timeout{5'000};  // from a request's first byte to its last
-  std::chrono::milliseconds idle_timeout{75'000};    // between two requests; longer than the usual scrape intervals
-  std::chrono::milliseconds answer_timeout{5'000};   // for a client to take its answer
-};
 
 struct Address {
   std::string host;  // an IP address
@@ -31,18 +23,31 @@ struct Address {
 // Reads "127.0.0.1:9464", "[::1]:9464" or "localhost:9464". Throws UsageError.
 Address parse_address(const std::string& text);
 
+struct ServerFigures {
+  std::size_t connections = 0;
+  std::size_t streams = 0;
+  std::uint64_t turned_away = 0;  // since the start, for want of room
+};
+
 class Server {
  public:
-  // Listens at once; port 0 takes a free one. Throws UsageError when the address can't be had.
-  Server(const Address& address, ServerLimits limits, Handler handler);
-  // Ends within a second: idle connections are closed at once, answers under way have half a second.
-  ~Server();
+  // Listens at once; port 0 takes a free one. Throws UsageError when the address can't be had. `application` has to
+  // outlive the server.
+  Server(const Address& address, const ServerLimits& limits, unsigned loops, Application& application);
+  ~Server();  // stops it
   Server(const Server&) = delete;
   Server& operator=(const Server&) = delete;
+
+  // Takes no more connections, answers the requests under way, closes idle connections and streams; returns when all
+  // are gone or the drain timeout is over. Loops and their tasks end with it.
+  void stop();
 
   // Where it listens: "127.0.0.1:40123".
   std::string address() const;
   std::uint16_t port() const;
+  ServerFigures figures() const;
+  // To post tasks from other threads; valid as long as the server.
+  std::vector<Loop*> loops() const;
 
  private:
   class Impl;

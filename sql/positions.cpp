@@ -40,6 +40,8 @@ void move_positions(pqxx::connection& connection, int generation, const Position
     pqxx::nontransaction transaction(connection);
     transaction.exec("SELECT daybook.move_positions(" + std::to_string(generation) + ", ARRAY[" + topics +
                      "]::text[], ARRAY[" + partitions + "]::int[], ARRAY[" + offsets + "]::bigint[])");
+    transaction.exec("NOTIFY daybook_change_" +
+                     std::to_string(generation));  // readers need not wait for their next look
   } catch (...) {
     postgres::rethrow("database: moving positions");
   }

@@ -7,6 +7,7 @@
 
 #include "core/error.h"
 #include "sql/embedded.h"
+#include "sql/row_json.h"
 
 namespace daybook::sql {
 namespace {
@@ -15,6 +16,11 @@ namespace {
 // nobody looks through more than that while holding the lock. Several of the largest batches fit in, so that a worker
 // which has just caught up is not behind again at once.
 constexpr int unseen_bytes_max = 16 * 1'000'000;
+
+// A commit that changes at most this many rows tells readers the rows, one of at most this many keys the keys; of a
+// larger one they only learn that it was there.
+constexpr int feed_rows_max = 2000;
+constexpr int feed_keys_max = 8000;
 
 constexpr std::size_t max_function_parameters = 100;  // PostgreSQL's FUNC_MAX_ARGS, fixed when it is built
 
@@ -77,7 +83,9 @@ std::string sql_type(IntegerType type) { return type == IntegerType::int4 ? "int
 // rather than named after columns, so that no two names can collide.
 struct SummaryWords {
   Words parameters, arguments, names, matches;           // rows: k1, k2, c1, c2, v1
+  Words key_arguments, key_names;                        // the first of these
   Words ripple_arguments, ripple_names, ripple_matches;  // ripple: k1, k2, until, v1
+  Words range_arguments, range_names;                    // the first of these: k1, k2, until
   Words assignments, ripple_assignments;
   Words columns, values;            // of the INSERT
   Words partition, before_columns;  // of a new balance
@@ -100,6 +108,8 @@ SummaryWords words_of(const ViewDefinition& view) {
     add_parameter(w.parameters, k, type);
     w.arguments.push_back("p_" + k);
     w.names.push_back(k);
+    w.key_arguments.push_back("p_" + k);
+    w.key_names.push_back(k);
     w.matches.push_back("t." + column + " = b." + k);
     w.columns.push_back(column);
     w.values.push_back("b." + k);
@@ -117,6 +127,8 @@ SummaryWords words_of(const ViewDefinition& view) {
   add_parameter(ripple_parameters, "until", "date");
   w.ripple_arguments.push_back("p_until");
   w.ripple_names.push_back("until_date");
+  w.range_arguments = w.ripple_arguments;
+  w.range_names = w.ripple_names;
 
   Words level_parameters, level_arguments, level_names;
   for (std::size_t i = 0; i < view.columns.size(); ++i) {
@@ -153,6 +165,35 @@ SummaryWords words_of(const ViewDefinition& view) {
   append(w.names, level_names);
   if (ripples) append(w.parameters, ripple_parameters);
   return w;
+}
+
+// The last step of the commit function.
+std::string feed_step(const ViewDefinition& view, const SummaryWords& w, int generation, const std::string& table) {
+  const auto of_batch = [](const Words& names) {
+    Words values;
+    for (const std::string& name : names) values.push_back("b." + name);
+    return values;
+  };
+  std::map<std::string, std::string> values{{"generation", std::to_string(generation)},
+                                            {"table", table},
+                                            {"feed_rows_max", std::to_string(feed_rows_max)},
+                                            {"feed_keys_max", std::to_string(feed_keys_max)},
+                                            {"key_arguments", join(w.key_arguments, ", ")},
+                                            {"key_names", join(w.key_names, ", ")},
+                                            {"row_matches", join(w.matches, " AND ")},
+                                            {"row_json", row_json(view, "t")},
+                                            {"key_json", key_json(view, of_batch(w.key_names))},
+                                            {"feed_rippled_rows", ""},
+                                            {"feed_ranges", ""}};
+  if (view.has_balance()) {
+    values["range_arguments"] = join(w.range_arguments, ", ");
+    values["range_names"] = join(w.range_names, ", ");
+    values["range_json"] = key_json(view, of_batch(w.key_names), {"b.until_date"});
+    values["ripple_matches"] = join(w.ripple_matches, " AND ");
+    values["feed_rippled_rows"] = fill("templates/feed_rippled_rows.sql", values);
+    values["feed_ranges"] = fill("templates/feed_ranges.sql", values);
+  }
+  return fill("templates/feed.sql", values);
 }
 
 }  // namespace
@@ -233,7 +274,8 @@ std::string render_commit(const ViewDefinition& view, int generation, const std:
                                                {"insert_columns", join(w.columns, ", ")},
                                                {"insert_values", join(w.values, ", ")},
                                                {"insert_before", insert_before},
-                                               {"insert_window", insert_window}});
+                                               {"insert_window", insert_window},
+                                               {"feed", feed_step(view, w, generation, table)}});
 }
 
 std::size_t commit_parameter_count(const ViewDefinition& view) {

@@ -12,6 +12,7 @@ bookkeeping (role_name, table_name, privileges, columns) AS (VALUES
     ('daybook_write', 'view_head',   ARRAY['SELECT', 'UPDATE'],                     NULL),
     ('daybook_write', 'position',    ARRAY['SELECT', 'INSERT', 'UPDATE'],           NULL),
     ('daybook_write', 'seen',        ARRAY['SELECT', 'INSERT', 'UPDATE'],           NULL),
+    ('daybook_write', 'change',      ARRAY['INSERT'],                               NULL),
     ('daybook_write', 'dead_letter', ARRAY['INSERT'],                               NULL),
     -- ON CONFLICT has to see the key.
     ('daybook_write', 'dead_letter', ARRAY['SELECT'], ARRAY['generation', 'topic', 'partition', 'record_offset',
@@ -21,6 +22,7 @@ bookkeeping (role_name, table_name, privileges, columns) AS (VALUES
                                                             'definition_text', 'created_at', 'cluster_id', 'paused',
                                                             'paused_at']),
     ('daybook_read',  'view_head',   ARRAY['SELECT'],                               NULL),
+    ('daybook_read',  'change',      ARRAY['SELECT'],                               NULL),
     ('daybook_read',  'position',    ARRAY['SELECT'],                               NULL),
     ('daybook_read',  'position_move', ARRAY['SELECT'],                             NULL),
     ('daybook_read',  'dead_letter', ARRAY['SELECT'], ARRAY['id', 'generation', 'topic', 'partition', 'record_offset', 'superseded_by',

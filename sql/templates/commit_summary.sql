@@ -41,6 +41,10 @@ DECLARE
     v_seen_events bigint;
     v_now timestamptz;
     v_updated int;
+    v_rippled int := 0;
+    v_change_slot smallint;
+    v_kind text;
+    v_body text := '';
 BEGIN
     -- 1. One committer at a time, first come first served.
     PERFORM pg_advisory_xact_lock(1684108395, {{generation}});
@@ -109,8 +113,8 @@ BEGIN
     UPDATE daybook.view_head h
     SET seq = h.seq + 1, nonce = gen_random_uuid(), seen_events = h.seen_events + length(p_seen) / 16
     WHERE h.generation = {{generation}}
-    RETURNING h.seq, h.nonce, h.seen_slot, h.seen_events - length(p_seen) / 16
-    INTO v_seq, v_nonce, v_slot, v_seen_events;
+    RETURNING h.seq, h.nonce, h.seen_slot, h.seen_events - length(p_seen) / 16, h.change_slot
+    INTO v_seq, v_nonce, v_slot, v_seen_events, v_change_slot;
 
     -- 6. Fingerprints: into the open row while it is small enough to stay in its page, else into a new one.
     IF length(p_seen) > 0 THEN
@@ -157,6 +161,8 @@ BEGIN
         ON CONFLICT (generation, topic, partition, record_offset, superseded_by) DO NOTHING;
     END IF;
 
+    -- 9. The feed: what readers that keep rows in memory have to know. docs/feed.md
+{{feed}}
     RETURN QUERY SELECT 'applied', v_seq, v_nonce, NULL::bytea, NULL::text;
 END
 $$;

@@ -11,3 +11,4 @@ VALUES ({{view_literal}}, 'live', {{table_literal}}, {{table_literal}}::regclass
 INSERT INTO daybook.view_head (generation)
 SELECT id FROM daybook.generation WHERE view = {{view_literal}} AND state = 'live';
 SELECT daybook.make_seen(id) FROM daybook.generation WHERE view = {{view_literal}} AND state = 'live';
+SELECT daybook.make_change(id) FROM daybook.generation WHERE view = {{view_literal}} AND state = 'live';

@@ -4,4 +4,5 @@
             UPDATE {{table}} t SET {{ripple_assignments}}, updated_at = GREATEST(t.updated_at, v_now{{to_updated_at}})
             FROM unnest({{ripple_arguments}}) AS b ({{ripple_names}})
             WHERE {{ripple_matches}};
+            GET DIAGNOSTICS v_rippled = ROW_COUNT;
         END IF;

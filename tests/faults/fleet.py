@@ -71,11 +71,11 @@ class Fleet:
 class Load:
     """Traffic that is published until `end()`, which returns the positions behind it."""
 
-    def __init__(self, daybook, view, rate, seed=1):
+    def __init__(self, daybook, view, rate, seed=1, *arguments):
         self.topic = view.topic
         self.process = daybook.start(
             "simulate", "bloodbank", "--topic", view.topic, "--create-topics", 4, "--events", 0, "--rate", rate,
-            "--duplicates", 0.05, "--late", 0.05, "--poison", 0.001, "--seed", seed)
+            "--duplicates", 0.05, "--late", 0.05, "--poison", 0.001, "--seed", seed, *arguments)
         wait_until(lambda: self.process.is_running(), "the load runs")
 
     def end(self):

@@ -47,7 +47,9 @@ class PgView {
     const std::string g = std::to_string(generation().id);
     pqxx::work transaction(*connection_);
     transaction.exec("DROP FUNCTION daybook.commit_" + g + "; DROP TABLE " + sql::quote_identifier(view_.name));
-    for (const char* slot : {"0", "1", "2"}) transaction.exec("DROP TABLE daybook.seen_" + g + "_" + slot);
+    for (const char* slot : {"0", "1", "2"}) {
+      transaction.exec("DROP TABLE daybook.seen_" + g + "_" + slot + ", daybook.change_" + g + "_" + slot);
+    }
     for (const char* table : {"dead_letter", "position", "view_head"}) {
       transaction.exec("DELETE FROM daybook." + std::string(table) + " WHERE generation = " + g);
     }

@@ -10,7 +10,7 @@
 #include <vector>
 
 #include "core/error.h"
-#include "http/server.h"
+#include "http/small_server.h"
 
 using namespace daybook;
 using namespace std::chrono_literals;
@@ -37,7 +37,7 @@ http::ServerLimits short_limits() {
 // One connection. Nothing waits longer than 5 s.
 class Client {
  public:
-  explicit Client(const http::Server& server) : socket_(socket(AF_INET, SOCK_STREAM, 0)) {
+  explicit Client(const http::SmallServer& server) : socket_(socket(AF_INET, SOCK_STREAM, 0)) {
     const timeval timeout{5, 0};
     setsockopt(socket_, SOL_SOCKET, SO_RCVTIMEO, &timeout, sizeof timeout);
     setsockopt(socket_, SOL_SOCKET, SO_SNDTIMEO, &timeout, sizeof timeout);
@@ -82,7 +82,7 @@ class Client {
 
 std::string get(const std::string& target) { return "GET " + target + " HTTP/1.1\r\nHost: h\r\n\r\n"; }
 
-std::string ask(const http::Server& server, const std::string& bytes) { return Client(server).send(bytes).rest(); }
+std::string ask(const http::SmallServer& server, const std::string& bytes) { return Client(server).send(bytes).rest(); }
 
 bool is_problem(const std::string& answer, int status) {
   return answer.rfind("HTTP/1.1 " + std::to_string(status) + " ", 0) == 0 &&
@@ -94,7 +94,7 @@ bool is_problem(const std::string& answer, int status) {
 }  // namespace
 
 TEST_CASE("answers, one connection for many") {
-  http::Server server(http::parse_address("127.0.0.1:0"), short_limits(), echo);
+  http::SmallServer server(http::parse_address("127.0.0.1:0"), short_limits(), echo);
   Client client(server);
   const std::string first = client.send(get("/a?b=c")).until("GET /a b=c");
   CHECK(first.rfind("HTTP/1.1 200 OK\r\n", 0) == 0);
@@ -112,17 +112,18 @@ TEST_CASE("answers, one connection for many") {
 }
 
 TEST_CASE("HEAD has GET's header and no body") {
-  http::Server server(http::parse_address("127.0.0.1:0"), short_limits(), echo);
+  http::SmallServer server(http::parse_address("127.0.0.1:0"), short_limits(), echo);
   const std::string answer = ask(server, "HEAD /a HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n");
   CHECK(answer.find("\r\nContent-Length: 8\r\n") != std::string::npos);
   CHECK(answer.substr(answer.size() - 4) == "\r\n\r\n");
 }
 
 TEST_CASE("refusals are problems and close the connection") {
-  http::Server server(http::parse_address("127.0.0.1:0"), short_limits(), echo);
+  http::SmallServer server(http::parse_address("127.0.0.1:0"), short_limits(), echo);
   const std::string head = " HTTP/1.1\r\nHost: h\r\n";
   const std::vector<std::pair<std::string, int>> cases = {
-      {"POST /" + head + "Content-Length: 3\r\n\r\nabc", 405},
+      {"POST /" + head + "\r\n", 405},
+      {"POST /" + head + "Content-Length: 3\r\n\r\nabc", 413},
       {"DELETE /" + head + "\r\n", 405},
       {"OPTIONS *" + head + "\r\n", 405},
       {"GET /" + head + "Content-Length: 3\r\n\r\nabc", 413},
@@ -157,7 +158,7 @@ TEST_CASE("refusals are problems and close the connection") {
 }
 
 TEST_CASE("slow clients time out, others are served meanwhile") {
-  http::Server server(http::parse_address("127.0.0.1:0"), short_limits(), echo);
+  http::SmallServer server(http::parse_address("127.0.0.1:0"), short_limits(), echo);
   Client slow(server);
   slow.send("GET / HTT");
   Client does_not_read(server);
@@ -175,7 +176,7 @@ TEST_CASE("slow clients time out, others are served meanwhile") {
 TEST_CASE("connections are bounded: idle ones make room, busy ones don't") {
   http::ServerLimits limits = short_limits();
   limits.request_timeout = 10s;
-  http::Server server(http::parse_address("127.0.0.1:0"), limits, echo);
+  http::SmallServer server(http::parse_address("127.0.0.1:0"), limits, echo);
   {
     std::vector<std::unique_ptr<Client>> idle;
     for (int i = 0; i < 20; ++i) {
@@ -200,7 +201,7 @@ TEST_CASE("connections are bounded: idle ones make room, busy ones don't") {
 }
 
 TEST_CASE("it ends within a second whatever its clients do") {
-  auto server = std::make_unique<http::Server>(http::parse_address("127.0.0.1:0"), http::ServerLimits{}, echo);
+  auto server = std::make_unique<http::SmallServer>(http::parse_address("127.0.0.1:0"), http::ServerLimits{}, echo);
   Client idle(*server);
   idle.send(get("/x")).until("GET /x ");
   Client slow(*server);
@@ -229,6 +230,6 @@ TEST_CASE("addresses") {
 }
 
 TEST_CASE("an address in use is an error at once") {
-  http::Server first(http::parse_address("127.0.0.1:0"), {}, echo);
-  CHECK_THROWS_AS(http::Server(http::parse_address(first.address()), {}, echo), UsageError);
+  http::SmallServer first(http::parse_address("127.0.0.1:0"), {}, echo);
+  CHECK_THROWS_AS(http::SmallServer(http::parse_address(first.address()), {}, echo), UsageError);
 }

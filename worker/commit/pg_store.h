@@ -1,6 +1,7 @@
 // The store behind the worker: PostgreSQL, one session, one call a commit.
 #pragma once
 
+#include <chrono>
 #include <string>
 
 #include "postgres/connection.h"
@@ -28,6 +29,7 @@ class PgStore : public Store {
 
  private:
   CommitOutcome call_commit(const Batch& batch, const OwnedPositions& owned, std::int64_t known_seq);
+  void announce(pqxx::transaction_base& transaction);
   Tail read_tail(pqxx::transaction_base& transaction, std::int64_t seq);
 
   const std::string uri_;
@@ -35,6 +37,8 @@ class PgStore : public Store {
   const sql::Generation generation_;
   const std::string owner_;
   postgres::Connection connection_;
+  std::chrono::steady_clock::time_point expire_change_at_{};
+  bool announcing_fails_ = false;  // told once, not with each commit
 };
 
 }  // namespace daybook

@@ -1,0 +1,89 @@
+#include "sql/row_json.h"
+
+#include <nlohmann/json.hpp>
+
+#include "sql/render.h"
+
+namespace daybook::sql {
+namespace {
+
+// A text made of literals and SQL expressions, as one expression.
+class Concatenation {
+ public:
+  void literal(const std::string& text) { literal_ += text; }
+  void expression(const std::string& sql) {
+    flush();
+    append(sql);
+  }
+  // What `value` is in JSON. to_json() where there is something to escape, and for dates, whose cast to text depends on
+  // the session; a plain cast, which costs less, for the rest.
+  void json_of(KeyType type, const std::string& value) {
+    switch (type) {
+      case KeyType::uuid:
+        literal("\"");
+        expression(value + "::text");
+        literal("\"");
+        return;
+      case KeyType::integer:
+        expression(value + "::text");
+        return;
+      case KeyType::text:
+      case KeyType::date:
+        expression("to_json(" + value + ")::text");
+        return;
+    }
+  }
+  std::string take() {
+    flush();
+    return std::move(sql_);
+  }
+
+ private:
+  void append(const std::string& sql) { sql_ += (sql_.empty() ? "" : " || ") + sql; }
+  void flush() {
+    if (!literal_.empty()) append(quote_literal(literal_));
+    literal_.clear();
+  }
+
+  std::string sql_;
+  std::string literal_;
+};
+
+}  // namespace
+
+std::string row_json(const ViewDefinition& view, const std::string& alias) {
+  Concatenation text;
+  const auto member = [&](const char* before, const std::string& name) {
+    text.literal(before + nlohmann::json(name).dump() + ":");
+    return alias + "." + quote_identifier(name);
+  };
+  const char* before = "{";
+  for (const KeyColumn& key : view.key) {
+    text.json_of(key.type, member(before, key.name));
+    before = ",";
+  }
+  for (const ValueColumn& value : view.columns) text.expression(member(before, value.name) + "::text");
+  const std::string in_utc =
+      view.updated_at_with_time_zone ? " AT TIME ZONE 'UTC'" : "";  // without a zone it is in UTC
+  const std::string updated_at = member(before, "updated_at") + in_utc;
+  text.literal("\"");
+  text.expression("to_char(" + updated_at + ", 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"')");
+  text.literal("\"}");
+  return text.take();
+}
+
+std::string key_json(const ViewDefinition& view, const std::vector<std::string>& values,
+                     const std::vector<std::string>& dates) {
+  Concatenation text;
+  text.literal("[");
+  for (std::size_t i = 0; i < view.key.size(); ++i) {
+    if (i > 0) text.literal(",");
+    text.json_of(view.key[i].type, values.at(i));
+  }
+  for (const std::string& date : dates)
+    text.expression("CASE WHEN isfinite(" + date + ") THEN ',' || to_json(" + date + ")::text ELSE ',null' END");
+  text.literal("]");
+  return text.take();
+}
+
+}  // namespace daybook::sql
