@@ -1,11 +1,11 @@
 // `daybook worker` that kills itself at a named point of the commit's way: for tests, never installed.
 //
 // The real ports are wrapped; DAYBOOK_FAILPOINT=NAME:N names the point and the pass at which the process gets SIGKILL,
-// or with DAYBOOK_FAILPOINT_SIGNAL=STOP SIGSTOP: it freezes there and goes on after SIGCONT. Without it nothing happens.
-// A point named *.during is a moment inside the database's call: another thread kills DAYBOOK_FAILPOINT_DELAY_MS after
-// the call was begun. `failpoint_worker list` prints the names.
-// DAYBOOK_PATIENCE_MS=N shortens how long it bears with a commit without an answer and with a log that is too short:
-// tests need not wait as long as an operator wants to.
+// or with DAYBOOK_FAILPOINT_SIGNAL=STOP SIGSTOP: it freezes there and goes on after SIGCONT. Without it nothing
+// happens. A point named *.during is a moment inside the database's call: another thread kills
+// DAYBOOK_FAILPOINT_DELAY_MS after the call was begun. `failpoint_worker list` prints the names. DAYBOOK_PATIENCE_MS=N
+// shortens how long it bears with a commit without an answer and with a log that is too short: tests need not wait as
+// long as an operator wants to.
 #include <signal.h>
 #include <spdlog/spdlog.h>
 #include <unistd.h>

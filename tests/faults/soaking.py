@@ -320,7 +320,9 @@ def soak(options):
     system = None
     succeeded = False
     try:
-        subprocess.run(services + ["start", str(folder)], check=True, stdout=sys.stderr)
+        for attempt in range(3):  # on a machine that is busy with other things a broker may not come up in time
+            if subprocess.run(services + ["start", str(folder)], check=attempt == 2, stdout=sys.stderr).returncode == 0:
+                break
         system = System(folder, options, say)
         system.supervisor.start()
         wait_until(lambda: system.answers(system.seq), "the fleet commits", RECOVERY_SECONDS)
