@@ -1,4 +1,5 @@
-// What the HTTP server costs with nothing behind it: answers ready-made blocks that a hash table finds by path.
+// What the HTTP server costs with nothing behind it: answers ready-made blocks that a hash table finds by path. With
+// one loop also /stream, which never ends, and /broadcast, which writes one event to all of those.
 //
 //   http_bench LOOPS BODY_BYTES   prints its address, ends on SIGTERM or SIGINT
 #include <absl/container/flat_hash_map.h>
@@ -7,6 +8,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <string>
+#include <vector>
 
 #include "http/message.h"
 #include "http/server.h"
@@ -23,6 +25,14 @@ class Rows final : public http::Application {
     absent_ = http::to_block(http::problem(404, "no such row"));
   }
   void on_request(const http::Incoming& request, http::Exchange exchange) override {
+    if (request.path == "/stream") {
+      streams_.push_back(exchange.stream("HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n"));
+      return;
+    }
+    if (request.path == "/broadcast") {
+      const auto event = std::make_shared<const std::string>("data: " + std::string(280, 'x') + "\n\n");
+      for (const auto& stream : streams_) stream->write(event);
+    }
     const auto found = rows_.find(absl::string_view(request.path.data(), request.path.size()));
     exchange.send(found == rows_.end() ? absent_ : found->second);
   }
@@ -30,6 +40,7 @@ class Rows final : public http::Application {
  private:
   absl::flat_hash_map<std::string, http::BlockPtr> rows_;
   http::BlockPtr absent_;
+  std::vector<std::shared_ptr<http::Stream>> streams_;  // of the only loop
 };
 
 }  // namespace

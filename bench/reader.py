@@ -89,8 +89,8 @@ def access_files(build, folder):
     limits = os.path.join(folder, "limits.json")
     with open(limits, "w") as file:
         json.dump({"policies": [
-            {"name": "address", "by": "address", "limit": 1_000_000_000, "window_seconds": 60},
-            {"name": "token", "by": "token", "limit": 1_000_000_000, "window_seconds": 60}]}, file)
+            {"name": "address", "by": "address", "limit": 1_000_000_000, "window": 60},
+            {"name": "token", "by": "token", "limit": 1_000_000_000, "window": 60}]}, file)
     return token, ["--tokens", tokens, "--limits", limits]
 
 
@@ -250,7 +250,7 @@ def load(build, options):
             rows.append(row)
 
         # The clients of this measurement send no token: the listener is on loopback, and what is measured is the load.
-        with start_reader(build, env, port, os.cpu_count(), ["--cache-warm-days", "0"]) as process:
+        with start_reader(build, env, port, os.cpu_count(), ["--warm-rows", "0"]) as process:
             wait_for(port, "/readyz").close()
             minutes = lambda full: full * 60 if options.full else options.seconds
             for users, rate, average, p95, hit_rate in STEPS:

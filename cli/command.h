@@ -41,5 +41,6 @@ void add_publish_command(CLI::App& app, int& code);
 void add_simulate_command(CLI::App& app, int& code);
 void add_verify_command(CLI::App& app, int& code);
 void add_tokens_command(CLI::App& app, int& code);
+void add_reader_command(CLI::App& app, int& code);
 
 }  // namespace daybook

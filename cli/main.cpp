@@ -122,6 +122,7 @@ int main(int argc, char** argv) {
   daybook::add_simulate_command(app, code);
   daybook::add_verify_command(app, code);
   daybook::add_tokens_command(app, code);
+  daybook::add_reader_command(app, code);
 
   try {
     std::vector<std::string> words = with_environment(app, {argv + 1, argv + argc});

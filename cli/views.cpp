@@ -84,8 +84,12 @@ void apply_files(const std::string& database, const std::vector<std::string>& fi
   const std::vector<ViewDefinition> views = load_definitions(files, sql::beyond_parameters);  // all before a change
   const postgres::Connection connection = postgres::connect(database, "daybook-views");
   for (const ViewDefinition& view : views) {
-    const bool created = sql::apply_view(*connection, view) == sql::Applied::created;
-    std::printf("%s view %s\n", created ? "created" : "already there:", view.name.c_str());
+    const sql::Applied applied = sql::apply_view(*connection, view);
+    std::printf("%s view %s\n",
+                applied == sql::Applied::created          ? "created"
+                : applied == sql::Applied::reader_changed ? "changed the reader's settings of"
+                                                          : "already there:",
+                view.name.c_str());
   }
 }
 
@@ -97,7 +101,9 @@ void add_apply(CLI::App& views, int& code) {
   command->add_option("FILE", *files, "View definitions")->required();
   command->footer(
       "Example:\n  daybook views apply schemas/bloodbank/views/dashboard_daily_summary.json\n"
-      "A view that is there already with the same definition is left as it is.");
+      "A view that is there already with the same definition keeps its rows. Its member \"reader\" may differ: what "
+      "is\n"
+      "new in it is stored, and indexes for the reader's lists are made while the view's workers wait.");
   command->callback([database, files, &code] {
     apply_files(database->uri, *files);
     code = exit_code::ok;

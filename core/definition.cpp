@@ -17,4 +17,12 @@ bool ViewDefinition::has_balance() const {
                      [](const ValueColumn& c) { return c.aggregate == Aggregate::balance; });
 }
 
+std::vector<std::string> ViewDefinition::list_order() const {
+  std::vector<std::string> all = reader.order;
+  for (const KeyColumn& column : key) {
+    if (std::find(all.begin(), all.end(), column.name) == all.end()) all.push_back(column.name);
+  }
+  return all;
+}
+
 }  // namespace daybook

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <string>
 #include <variant>
@@ -55,6 +56,17 @@ struct SourceRule {
   std::vector<Amount> amounts;
 };
 
+// How the reader serves the rows (docs/reader.md). Rows do not depend on it, so it may change at any time.
+struct ReaderSettings {
+  std::string cache_control = "no-cache";  // of the answers that do not depend on who asks
+  std::vector<std::string> filters;        // columns that lists can be filtered by, beside the first ones of the key
+  std::vector<std::string> order;          // of lists; the rest of the key comes behind it
+  bool descending = false;
+  std::size_t limit = 100;          // rows of a page, at most
+  std::vector<std::string> routes;  // other paths of a row or a list, such as "/dashboard/{facility_id}/{date}"
+  std::map<std::string, std::string> rows_by_claim;  // key column -> the claim that has the values one may see
+};
+
 struct ViewDefinition {
   std::string name;  // the view and its table
   std::string description;
@@ -66,11 +78,19 @@ struct ViewDefinition {
   std::optional<std::int64_t> max_future_seconds;
   std::uint64_t deduplication_window_events = 20'000'000;  // a minimum
   std::string canonical_json;  // the definition as stored and compared: sorted members, no white space
+  ReaderSettings reader;
+  std::string reader_json;  // the member `reader` in the same form, no part of canonical_json; empty: there is none
 
   // The distinct topics in order of first mention; Record::topic indexes this list.
   std::vector<std::string> topics() const;
   bool has_date() const { return !key.empty() && key.back().type == KeyType::date; }
   bool has_balance() const;
+  // Cache-Control of this view's answers. One that depends on who asks, as all do of a view with `rows_by_claim`, must
+  // not be given to anybody else.
+  std::string cache_control() const { return reader.rows_by_claim.empty() ? reader.cache_control : private_cache; }
+  static constexpr const char* private_cache = "private, no-cache";
+  // The columns that lists are ordered by: total, since the whole key is among them.
+  std::vector<std::string> list_order() const;
 };
 
 }  // namespace daybook

@@ -28,6 +28,7 @@ inline constexpr DefinitionShape::Member root_members[] = {
     {"sources", true, "an array of sources, not empty"},
     {"max_future_seconds", false, "an integer from 0 to 1000000000000"},
     {"deduplication_window_events", false, "an integer from 1000 to 1000000000"},
+    {"reader", false, "an object: how the reader serves the view"},
 };
 inline constexpr DefinitionShape::Member key_members[] = {
     {"name", true, name_expected},
@@ -51,5 +52,21 @@ inline constexpr DefinitionShape::Member condition_members[] = {
     {"member", true, pointer_expected}, {"equals", false, scalar_expected}, {"not_equals", false, scalar_expected},
     {"in", false, list_expected},       {"not_in", false, list_expected},   {"null", false, "true or false"},
 };
+inline constexpr DefinitionShape::Member reader_members[] = {
+    {"cache_control", false, "a Cache-Control value, such as \"no-cache\" or \"private, max-age=5\""},
+    {"filters", false, "an array of names of columns, not empty"},
+    {"order", false, "an object: {\"by\": [columns], \"descending\": true or false}"},
+    {"limit", false, "an integer from 1 to 1000"},
+    {"routes", false, "an array of paths, not empty"},
+    {"rows_by_claim", false, "an object with the name of a claim for each key column that limits, not empty"},
+};
+inline constexpr DefinitionShape::Member order_members[] = {
+    {"by", true, "an array of names of columns, not empty"},
+    {"descending", false, "true or false"},
+};
+inline constexpr std::string_view route_expected =
+    "a path such as \"/dashboard/{facility_id}/{date}\": of each segment A-Z, a-z, 0-9, '.', '_', '~' and '-', or a "
+    "key column in braces; at most 200 characters";
+inline constexpr std::string_view claim_expected = "the name of a claim, not empty, at most 200 characters";
 
 }  // namespace daybook

@@ -9,6 +9,7 @@
 
 #include "core/civil_time.h"
 #include "core/definition_members.h"
+#include "core/definition_reader_member.h"
 #include "core/definition_shape.h"
 #include "core/names.h"
 
@@ -50,6 +51,11 @@ class Reader : private DefinitionShape {
     read_key(root.member("key"));
     read_columns(root.member("columns"));
     read_sources(root.member("sources"));
+    if (const JsonNode* node = root.member("reader")) {
+      ReaderMember member(view_, key_known_ && key_types_known_, key_known_ && columns_known_);
+      view_.reader = member.read(*node);
+      take_mistakes(member);
+    }
   }
 
   ViewDefinition& view() { return view_; }
@@ -354,11 +360,15 @@ class Reader : private DefinitionShape {
   std::vector<bool> used_;                 // beside view_.columns
 };
 
-std::string canonical(std::string_view text) {
+void set_canonical_forms(ViewDefinition& view, std::string_view text) {
   nlohmann::json definition = nlohmann::json::parse(text);
   definition.erase("$schema");
   definition.erase("description");
-  return definition.dump();
+  if (const auto reader = definition.find("reader"); reader != definition.end()) {
+    view.reader_json = reader->dump();
+    definition.erase(reader);
+  }
+  view.canonical_json = definition.dump();
 }
 
 }  // namespace
@@ -375,8 +385,15 @@ DefinitionOrMistakes read_definition(std::string_view text) {
   Reader reader(std::get<JsonTree>(parsed));
   reader.read();
   if (std::vector<DefinitionMistake> mistakes = reader.mistakes(); !mistakes.empty()) return mistakes;
-  reader.view().canonical_json = canonical(text);
+  set_canonical_forms(reader.view(), text);
   return std::move(reader.view());
+}
+
+DefinitionOrMistakes read_stored_definition(std::string_view canonical_json, std::string_view reader_json) {
+  std::string text(canonical_json);
+  const std::size_t end = text.rfind('}');
+  if (!reader_json.empty() && end != std::string::npos) text.insert(end, ",\"reader\":" + std::string(reader_json));
+  return read_definition(text);
 }
 
 }  // namespace daybook

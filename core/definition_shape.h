@@ -29,6 +29,11 @@ class DefinitionShape {
   // In the order of the file, at most 100.
   std::vector<DefinitionMistake> mistakes();
 
+  // Adds the mistakes that another reader found in the same text.
+  void take_mistakes(const DefinitionShape& other) {
+    found_.insert(found_.end(), other.found_.begin(), other.found_.end());
+  }
+
  protected:
   void mistake(const JsonNode& at, std::string found, std::string_view expected);
   void wrong(const JsonNode& at, std::string_view expected) { mistake(at, at.shown(), expected); }

@@ -1,4 +1,5 @@
 // A connection's answers: kept in the order of the requests, written with one call for all that are ready.
+#include <netinet/tcp.h>
 #include <spdlog/spdlog.h>
 #include <sys/socket.h>
 
@@ -88,6 +89,10 @@ std::shared_ptr<Stream> Session::stream(std::uint64_t number, std::string head) 
     stream_ = std::make_unique<StreamQueue>();
     stream_->ended = loop_->is_stopping();
     ++loop_->counters.streams;
+    // A client that vanished without a word shows by events that it does not take.
+    using UserTimeout = boost::asio::detail::socket_option::integer<IPPROTO_TCP, TCP_USER_TIMEOUT>;
+    error_code ignored;
+    socket_->set_option(UserTimeout(static_cast<int>(loop_->limits.answer_timeout.count())), ignored);
   }
   end_with(static_cast<std::size_t>(answer - answers_.data()));
   if (!busy_) loop_->proceed_soon(shared_from_this());

@@ -58,6 +58,16 @@ RecordPublisher::RecordPublisher(const std::string& brokers, const Properties& u
 
 std::vector<Delivery> RecordPublisher::publish(std::span<const Outgoing> records,
                                                const std::function<bool()>& give_up) {
+  std::vector<Delivery> deliveries = send(records, give_up);
+  if (records.size() == 1) return deliveries;
+  // A broker refuses what librdkafka sends in one piece as a whole: which of them is too large shows each alone.
+  for (std::size_t i = 0; i < records.size(); ++i) {
+    if (deliveries[i].too_large()) deliveries[i] = send(records.subspan(i, 1), give_up).front();
+  }
+  return deliveries;
+}
+
+std::vector<Delivery> RecordPublisher::send(std::span<const Outgoing> records, const std::function<bool()>& give_up) {
   std::vector<Delivery> deliveries(records.size());  // stays where it is: librdkafka holds pointers into it
   const auto wait = [this] { rd_kafka_poll(client_.get(), 100); };
   bool given_up = false;

@@ -36,13 +36,15 @@ class RecordPublisher {
   // Throws UsageError naming every property that is wrong or refused. Does not connect yet.
   RecordPublisher(const std::string& brokers, const Properties& users, const std::string& client_id);
 
-  // Publishes all of them in their order and waits for the fate of each: at most message.timeout.ms (10 s by default),
-  // or until `give_up` says so. One entry for each record.
+  // Publishes all of them in their order (those that were too large only together later, each alone) and waits for the
+  // fate of each: at most message.timeout.ms (10 s by default), or until `give_up` says so. One entry for each record.
   std::vector<Delivery> publish(std::span<const Outgoing> records, const std::function<bool()>& give_up = nullptr);
 
   rd_kafka_t* client() { return client_.get(); }
 
  private:
+  std::vector<Delivery> send(std::span<const Outgoing> records, const std::function<bool()>& give_up);
+
   Client client_;
 };
 

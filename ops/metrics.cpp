@@ -1,56 +1,14 @@
 // The metrics, in Prometheus' text format. docs/operations.md explains each; a test compares the two.
-#include <prometheus/metric_family.h>
-#include <prometheus/text_serializer.h>
-
 #include <algorithm>
-#include <limits>
 
 #include "ops/endpoint.h"
+#include "ops/families.h"
 
 namespace daybook::ops {
 namespace {
 
-using prometheus::ClientMetric;
-using prometheus::MetricFamily;
-using prometheus::MetricType;
-using Labels = std::vector<ClientMetric::Label>;
-
 // What a dead letter's code can be: each is there from the start, at 0, so that its first one is an increase.
 constexpr const char* dead_letter_codes[] = {"malformed", "envelope", "member", "future", "range", "database"};
-
-// Families in the order in which they were first added to.
-class Families {
- public:
-  void counter(const std::string& name, const std::string& help, Labels labels, double value) {
-    add(name, help, MetricType::Counter, std::move(labels)).counter.value = value;
-  }
-  void gauge(const std::string& name, const std::string& help, Labels labels, double value) {
-    add(name, help, MetricType::Gauge, std::move(labels)).gauge.value = value;
-  }
-  void histogram(const std::string& name, const std::string& help, Labels labels, const Histogram& values) {
-    ClientMetric::Histogram& histogram = add(name, help, MetricType::Histogram, std::move(labels)).histogram;
-    std::uint64_t count = 0;
-    for (std::size_t i = 0; i < values.counts().size(); ++i) {
-      count += values.counts()[i];
-      const double bound = i < values.bounds().size() ? values.bounds()[i] : std::numeric_limits<double>::infinity();
-      histogram.bucket.push_back({count, bound});
-    }
-    histogram.sample_count = count;
-    histogram.sample_sum = values.sum();
-  }
-
-  std::string text() const { return prometheus::TextSerializer().Serialize(all_); }
-
- private:
-  ClientMetric& add(const std::string& name, const std::string& help, MetricType type, Labels labels) {
-    auto family = std::find_if(all_.begin(), all_.end(), [&name](const MetricFamily& f) { return f.name == name; });
-    if (family == all_.end()) family = all_.insert(family, MetricFamily{name, help, type, {}});
-    family->metric.emplace_back().label = std::move(labels);
-    return family->metric.back();
-  }
-
-  std::vector<MetricFamily> all_;
-};
 
 double number(std::uint64_t value) { return static_cast<double>(value); }
 
@@ -83,9 +41,11 @@ void add_counters(Families& to, const ViewStatus& view, const Labels& labels) {
 void add_commits(Families& to, const ViewStatus& view, const Labels& labels, const Worker& worker) {
   to.counter("daybook_commits_total", "Batches committed", labels, number(view.counters.commits));
   to.histogram("daybook_commit_duration_seconds", "From handing over a batch until its answer", labels,
-               view.commits.seconds);
-  to.histogram("daybook_commit_events", "Events of a committed batch", labels, view.commits.events);
-  to.histogram("daybook_commit_rows", "Rows that a committed batch changed", labels, view.commits.rows);
+               view.commits.seconds.bounds(), view.commits.seconds.counts(), view.commits.seconds.sum());
+  to.histogram("daybook_commit_events", "Events of a committed batch", labels, view.commits.events.bounds(),
+               view.commits.events.counts(), view.commits.events.sum());
+  to.histogram("daybook_commit_rows", "Rows that a committed batch changed", labels, view.commits.rows.bounds(),
+               view.commits.rows.counts(), view.commits.rows.sum());
   if (view.committed_at) {
     to.gauge("daybook_last_commit_age_seconds", "Time since the last commit; missing before the first", labels,
              std::chrono::duration<double>(worker.now - *view.committed_at).count());
@@ -124,16 +84,6 @@ void add_deduplication(Families& to, const ViewStatus& view, const Labels& label
   to.gauge("daybook_fingerprints_memory_bytes", "Memory of the fingerprints", labels, number(view.fingerprint_bytes));
 }
 
-void add_process(Families& to, const Worker& worker) {
-  to.gauge("daybook_build_info", "1, with the program's version", {{"version", worker.version}}, 1);
-  to.counter("process_cpu_seconds_total", "User and system time", {}, worker.process.cpu_seconds);
-  to.gauge("process_resident_memory_bytes", "Resident memory", {}, number(worker.process.resident_bytes));
-  to.gauge("process_virtual_memory_bytes", "Virtual memory", {}, number(worker.process.virtual_bytes));
-  to.gauge("process_start_time_seconds", "Start, in seconds since 1970", {}, worker.process.start_time);
-  to.gauge("process_open_fds", "Open file descriptors", {}, number(worker.process.open_files));
-  to.gauge("process_max_fds", "Bound on open file descriptors", {}, number(worker.process.open_files_max));
-}
-
 }  // namespace
 
 http::Response metrics(const Worker& worker) {
@@ -145,8 +95,8 @@ http::Response metrics(const Worker& worker) {
     add_state(families, view, labels, worker);
     add_deduplication(families, view, labels);
   }
-  add_process(families, worker);
-  return {200, "text/plain; version=0.0.4; charset=utf-8", families.text(), {}};
+  add_process(families, worker.version, worker.process);
+  return {200, metrics_content_type, families.text(), {}};
 }
 
 }  // namespace daybook::ops

@@ -51,13 +51,13 @@ bool heals_by_itself(const std::string& state) {
 
 }  // namespace
 
-Connection connect(const std::string& uri, const std::string& name) {
+Connection connect(const std::string& uri, const std::string& name, std::chrono::milliseconds silent_max) {
   const std::string full = with_settings(uri, {{"application_name", name},
                                                {"connect_timeout", "5"},
                                                {"keepalives_idle", "10"},
                                                {"keepalives_interval", "5"},
                                                {"keepalives_count", "3"},
-                                               {"tcp_user_timeout", "30000"},
+                                               {"tcp_user_timeout", std::to_string(silent_max.count())},
                                                // Text goes both ways as UTF-8, whatever PGCLIENTENCODING says; quoting
                                                // would not be safe in an encoding with '\\' as a second byte.
                                                {"client_encoding", "UTF8"}});

@@ -18,7 +18,9 @@ using Connection = std::unique_ptr<pqxx::connection>;
 // database that vanished is noticed within half a minute. Never reconnects by itself: a new session would have lost
 // what the old one had. Throws RetryError when the server can't be reached or refuses for now, StopError for
 // a wrong URI, password or database name.
-Connection connect(const std::string& uri, const std::string& name);
+// `silent_max`: for how long a server may not acknowledge what was sent.
+Connection connect(const std::string& uri, const std::string& name,
+                   std::chrono::milliseconds silent_max = std::chrono::seconds(30));
 
 // No statement of this session takes longer than `timeout`. Throws RetryError.
 void bound_statements(pqxx::connection& connection, std::chrono::milliseconds timeout);

@@ -58,6 +58,8 @@ struct ListQuery {
 struct ListPage {
   std::vector<std::string> rows;   // JSON objects, as HotRow::json
   std::vector<std::string> after;  // for the next page; empty: this is the last one
+  // Rows changed while it was loaded: it may be this much older than Freshness::age says.
+  std::chrono::milliseconds behind{0};
 };
 
 // One commit of a worker as the feed told it, applied to memory already.

@@ -1,5 +1,7 @@
 #include "sql/apply.h"
 
+#include <map>
+
 #include "core/error.h"
 #include "sql/embedded.h"
 #include "sql/render.h"
@@ -55,6 +57,18 @@ std::string table_of(pqxx::transaction_base& transaction, const Generation& gene
           "= " +
           std::to_string(generation.id))[0][0]
       .as<std::string>();
+}
+
+// Makes the indexes of the reader's lists and drops those that no list needs any more.
+void make_reader_indexes(pqxx::transaction_base& transaction, const ViewDefinition& view, int generation,
+                         const std::string& table) {
+  std::map<std::string, std::string> there;  // name -> schema and name, quoted
+  for (const auto& row : transaction.exec(render_reader_indexes_query(generation, table)))
+    there[row[1].as<std::string>()] = row[0].as<std::string>();
+  for (const ReaderIndex& index : render_reader_indexes(view, generation, table)) {
+    if (there.erase(index.name) == 0) transaction.exec(index.statement);
+  }
+  for (const auto& [name, quoted] : there) transaction.exec("DROP INDEX " + quoted);
 }
 
 // Events are UTF-8. A database that can't hold all of it would refuse dead letters, and accuse innocent events.
@@ -121,10 +135,15 @@ void require_migrated(pqxx::connection& connection) {
 
 std::optional<Generation> live_generation(pqxx::transaction_base& transaction, const std::string& view) {
   const pqxx::result rows = transaction.exec(
-      "SELECT id, definition_text, fingerprint_key, paused FROM daybook.generation WHERE state = 'live' AND view = " +
+      "SELECT id, definition_text, fingerprint_key, paused, coalesce(reader::text, '') FROM daybook.generation"
+      " WHERE state = 'live' AND view = " +
       quote_literal(view));
   if (rows.empty()) return std::nullopt;
-  Generation generation{rows[0][0].as<int>(), rows[0][1].as<std::string>(), postgres::bytes_of(rows[0][2]), {}};
+  Generation generation{rows[0][0].as<int>(),
+                        rows[0][1].as<std::string>(),
+                        rows[0][4].as<std::string>(),
+                        postgres::bytes_of(rows[0][2]),
+                        {}};
   if (!rows[0][3].is_null()) generation.paused = rows[0][3].as<std::string>();
   return generation;
 }
@@ -161,10 +180,14 @@ Applied apply_view(pqxx::connection& connection, const ViewDefinition& view) {
       transaction.exec(render_create_view(view, table));
       generation = live_generation(transaction, view.name);
     }
-    transaction.exec(render_commit(view, generation->id, table_of(transaction, *generation)));
+    const std::string table = table_of(transaction, *generation);
+    transaction.exec(render_commit(view, generation->id, table));
+    const bool reader_changed = transaction.exec(render_reader_settings(view, generation->id)).affected_rows() > 0;
+    make_reader_indexes(transaction, view, generation->id, table);
     grant_roles(transaction);  // what this user may not grant, `daybook migrate` names
     transaction.commit();
-    return created ? Applied::created : Applied::already_there;
+    if (created) return Applied::created;
+    return reader_changed ? Applied::reader_changed : Applied::already_there;
   } catch (...) {
     postgres::rethrow("views apply " + view.name);
   }

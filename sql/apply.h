@@ -21,17 +21,18 @@ std::vector<std::string> ensure_roles(pqxx::connection& connection);
 // Throws StopError, naming the command to run, when the database is not at this program's version.
 void require_migrated(pqxx::connection& connection);
 
-enum class Applied { created, already_there };
+enum class Applied { created, reader_changed, already_there };
 
 // Creates the view's table, commit function and live generation. A live generation with the same definition
-// keeps its rows and gets the commit function of this program; one with another definition, or a table of
-// that name which isn't a view's, throws StopError: nothing is changed.
+// keeps its rows and gets the commit function of this program, the definition's member `reader` and its indexes; one
+// with another definition, or a table of that name which isn't a view's, throws StopError: nothing is changed.
 Applied apply_view(pqxx::connection& connection, const ViewDefinition& view);
 
 // The live generation of a view.
 struct Generation {
   int id = 0;
   std::string definition_text;
+  std::string reader_json;            // empty: none
   std::string fingerprint_key;        // 16 bytes
   std::optional<std::string> paused;  // why
 };

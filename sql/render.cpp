@@ -1,12 +1,17 @@
 #include "sql/render.h"
 
 #include <algorithm>
+#include <cstdint>
+#include <cstdio>
+#include <iterator>
 #include <map>
+#include <set>
 #include <stdexcept>
 #include <vector>
 
 #include "core/error.h"
 #include "sql/embedded.h"
+#include "sql/fill.h"
 #include "sql/row_json.h"
 
 namespace daybook::sql {
@@ -26,27 +31,6 @@ constexpr std::size_t max_function_parameters = 100;  // PostgreSQL's FUNC_MAX_A
 
 using Words = std::vector<std::string>;
 
-std::string join(const Words& words, const std::string& separator) {
-  std::string joined;
-  for (const std::string& word : words) joined += (joined.empty() ? "" : separator) + word;
-  return joined;
-}
-
-std::string fill(const std::string& name, const std::map<std::string, std::string>& values) {
-  const std::string& text = embedded().at(name);
-  std::string filled;
-  std::size_t at = 0;
-  for (;;) {
-    const std::size_t open = text.find("{{", at);
-    if (open == std::string::npos) return filled + text.substr(at);
-    const std::size_t close = text.find("}}", open);
-    const auto value = values.find(text.substr(open + 2, close - open - 2));
-    if (value == values.end()) throw std::logic_error(name + ": no value for " + text.substr(open, close + 2 - open));
-    filled += text.substr(at, open - at) + value->second;
-    at = close + 2;
-  }
-}
-
 // How many parameters the commit function has before those of the rows, counted in its template: names p_… outside of
 // comments.
 std::size_t fixed_parameters() {
@@ -62,6 +46,8 @@ std::size_t fixed_parameters() {
   }
   return count;
 }
+
+std::string reader_index_prefix(int generation) { return "daybook_reader_" + std::to_string(generation) + "_"; }
 
 std::string sql_type(KeyType type) {
   switch (type) {
@@ -276,6 +262,51 @@ std::string render_commit(const ViewDefinition& view, int generation, const std:
                                                {"insert_before", insert_before},
                                                {"insert_window", insert_window},
                                                {"feed", feed_step(view, w, generation, table)}});
+}
+
+std::string render_reader_settings(const ViewDefinition& view, int generation) {
+  return fill("templates/reader_settings.sql",
+              {{"generation", std::to_string(generation)},
+               {"reader", view.reader_json.empty() ? "NULL::jsonb" : quote_literal(view.reader_json) + "::jsonb"}});
+}
+
+std::vector<ReaderIndex> render_reader_indexes(const ViewDefinition& view, int generation, const std::string& table) {
+  if (view.reader_json.empty()) return {};  // lists in the key's order, filtered by the first columns of the key
+  Words key;
+  for (const KeyColumn& column : view.key) key.push_back(column.name);
+  const Words order = view.list_order();
+  std::vector<Words> needed = {order};
+  for (const std::string& filter : view.reader.filters) {
+    Words columns = {filter};
+    std::copy_if(order.begin(), order.end(), std::back_inserter(columns),
+                 [&](const std::string& column) { return column != filter; });
+    needed.push_back(std::move(columns));
+  }
+  std::vector<ReaderIndex> indexes;
+  std::set<Words> made = {key};
+  for (const Words& columns : needed) {
+    if (!made.insert(columns).second) continue;
+    Words quoted;
+    std::uint32_t hash = 2166136261;  // FNV-1a: a short name that is the same for the same columns
+    for (const std::string& column : columns) {
+      quoted.push_back(quote_identifier(column));
+      for (const char c : column + ",") hash = (hash ^ static_cast<unsigned char>(c)) * 16777619;
+    }
+    char digits[9];
+    std::snprintf(digits, sizeof digits, "%08x", hash);
+    const std::string name = reader_index_prefix(generation) + digits;
+    indexes.push_back(
+        {name, fill("templates/reader_index.sql",
+                    {{"index", quote_identifier(name)}, {"table", table}, {"columns", join(quoted, ", ")}})});
+  }
+  return indexes;
+}
+
+std::string render_reader_indexes_query(int generation, const std::string& table) {
+  std::string pattern;
+  for (const char c : reader_index_prefix(generation)) pattern += c == '_' ? "\\_" : std::string(1, c);
+  return fill("templates/reader_indexes.sql",
+              {{"table_literal", quote_literal(table)}, {"pattern_literal", quote_literal(pattern + "%")}});
 }
 
 std::size_t commit_parameter_count(const ViewDefinition& view) {

@@ -3,6 +3,7 @@
 
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "core/definition_reader.h"
 
@@ -20,6 +21,19 @@ std::string render_commit_call(const ViewDefinition& view, int generation);
 // How many parameters that is; the mistake of a view with more than PostgreSQL's functions can have.
 std::size_t commit_parameter_count(const ViewDefinition& view);
 std::optional<DefinitionMistake> beyond_parameters(const ViewDefinition& view);
+
+// Stores the definition's member `reader` with the generation.
+std::string render_reader_settings(const ViewDefinition& view, int generation);
+
+// The indexes that the reader's lists need beside the primary key. A name says which columns the index has.
+struct ReaderIndex {
+  std::string name;
+  std::string statement;
+};
+std::vector<ReaderIndex> render_reader_indexes(const ViewDefinition& view, int generation, const std::string& table);
+
+// Asks which of them are there: schema and name, quoted, and the name.
+std::string render_reader_indexes_query(int generation, const std::string& table);
 
 std::string quote_identifier(const std::string& name);
 std::string quote_literal(const std::string& text);

@@ -67,7 +67,8 @@ void Loop::round() {
   if (!synchronized_ && !committer_->busy() && clock_.now() >= retry_at_) synchronize();
   if (committer_->busy() && is_full() && !stalled_ && !wait_for_committer()) return;
   blocked_since_.reset();
-  if (stalled_ && synchronized_ && !is_full()) go_on_after_stall();
+  if (stalled_ && synchronized_ && !is_full() && !DAYBOOK_DEFECT("a stall ends with the next batch"))
+    go_on_after_stall();
 
   if (records_.empty()) poll();
   if (!records_.empty()) fold();
@@ -323,6 +324,7 @@ void Loop::submit() {
     mirror_due_ = true;
   }
   flying_tally_ = std::exchange(open_tally_, {});
+  if (stalled_ && DAYBOOK_DEFECT("a stall ends with the next batch")) go_on_after_stall();
   open_moved_ = false;
   open_is_full_ = false;
   start_commit();

@@ -204,8 +204,12 @@ std::variant<Known, Refusal> judge(const JsonNode& claims, const JwtSettings& se
 
   auto who = std::make_shared<Identity>();
   if (const JsonNode* sub = claims.member("sub")) {
-    if (!sub->is(Kind::string) || sub->text.size() > max_subject_bytes)
-      return refuse(Reason::claims, "sub is no string of at most 255 bytes");
+    // It goes to logs, where a line's end would begin a line of somebody else's making.
+    const auto is_control = [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; };
+    if (!sub->is(Kind::string) || sub->text.size() > max_subject_bytes ||
+        std::any_of(sub->text.begin(), sub->text.end(), is_control)) {
+      return refuse(Reason::claims, "sub is no string of at most 255 bytes without control characters");
+    }
     who->subject = sub->text;
   }
   for (const char* name : {"scope", "scp", "permissions"}) add_scopes(claims.member(name), who->scopes);

@@ -9,9 +9,11 @@ import os
 import pty
 import signal
 import subprocess
+from contextlib import contextmanager
 
 import confluent_kafka
-from confluent_kafka.admin import AdminClient, NewTopic
+import psycopg2
+from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, NewTopic
 from conftest import PROGRAM, wait_until
 
 FACILITY = "6f1c7ab0-3d0c-4f5e-9d2b-1f0e5a7c9b42"
@@ -25,9 +27,9 @@ def stock(number, quantity, **attributes):
     }
 
 
-def create_topic(services, name, partitions=1):
+def create_topic(services, name, partitions=1, **config):
     admin = AdminClient({"bootstrap.servers": services.brokers})
-    admin.create_topics([NewTopic(name, partitions, 1)])[name].result()
+    admin.create_topics([NewTopic(name, partitions, 1, config=config)])[name].result()
 
 
 def send(producer, view, event, partition=0, key=None, headers=STRUCTURED):
@@ -46,6 +48,23 @@ def letters(daybook, view, *arguments):
 
 def stocked(database, view):
     return database.query(f"SELECT coalesce(sum(total_stock), 0) FROM {view.name}")[0][0]
+
+
+@contextmanager
+def view_locked(database, view):
+    """Holds the lock that every commit and every change of the view's dead letters takes."""
+    ((generation,),) = database.query("SELECT id FROM daybook.generation WHERE view = %s", view.name)
+    connection = psycopg2.connect(database.uri)
+    try:
+        connection.cursor().execute("SELECT pg_advisory_xact_lock(1684108395, %s)", (generation,))
+        yield
+    finally:
+        connection.close()
+
+
+def waits_for_lock(database, application):
+    return database.query("SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()"
+                          " AND application_name = %s AND wait_event_type = 'Lock'", application)[0][0] > 0
 
 
 def no_differences(daybook, view):
@@ -182,6 +201,39 @@ def test_a_crash_between_publishing_and_recording_counts_no_event_twice(daybook,
     no_differences(daybook, view)
 
 
+def test_two_redrives_at_once_publish_each_event_once(daybook, database, services, view, producer):
+    create_topic(services, view.topic, 2)
+    for number in range(40):
+        send(producer, view, stock(number, "many"), partition=number % 2, key=f"key-{number % 5}")
+    producer.flush()
+    apply(daybook, view)
+    redrive = ("dead-letters", "redrive", view.name, "--yes", "--set", "/data/quantity=2", "--json")
+
+    # The first one is in the midst of its work: it published, and waits for the view's lock to record that.
+    with view_locked(database, view):
+        first = daybook.start(*redrive)
+        wait_until(lambda: waits_for_lock(database, "daybook-redrive"), "the first redrive waits for the lock")
+        refused = daybook.run(*redrive, status=4)
+        assert f"another `daybook dead-letters redrive {view.name}` is under way: wait for its end" in refused.stderr
+    assert first.popen.wait(30) == 0
+    assert json.loads(first.output())["redriven"] == 40
+
+    # Without a hand in their order.
+    for number in range(40, 80):
+        send(producer, view, stock(number, "many"), partition=number % 2, key=f"key-{number % 5}")
+    producer.flush()
+    apply(daybook, view)
+    both = [daybook.start(*redrive) for _ in range(2)]
+    statuses = sorted(one.popen.wait(30) for one in both)
+    assert statuses in ([0, 0], [0, 4]), [one.output() for one in both]
+
+    assert [one["state"] for one in letters(daybook, view)] == ["redriven"] * 80
+    assert len(read_topic(services, view.topic, 2)) == 80 + 80
+    apply(daybook, view)
+    assert stocked(database, view) == 80 * 2
+    no_differences(daybook, view)
+
+
 def test_a_redriven_event_that_fails_again_is_a_new_dead_letter(daybook, database, services, view, producer):
     create_topic(services, view.topic)
     send(producer, view, stock("wrong", "many"))
@@ -276,6 +328,58 @@ def test_a_topic_gets_copies_and_its_absence_stops_nothing(daybook, database, se
     producer.flush()
     apply(daybook, view, "--dead-letter-topic", topic)
     assert [copy.value() for copy in read_topic(services, topic)][2:] == [b"["]
+
+
+def test_a_copy_that_is_too_large_comes_without_what_makes_it_so(daybook, database, services, view, producer):
+    create_topic(services, view.topic)
+    topic = view.topic + ".dead"
+    create_topic(services, topic, **{"max.message.bytes": "3000"})
+    large_value, large_key, large_header = b"{" + b"v" * 4000, b"k" * 4000, b"h" * 4000
+    send(producer, view, b"{small", key="a", headers={"x": "y"})
+    send(producer, view, large_value, key="b", headers={"x": "y"})
+    send(producer, view, b"{key", key=large_key, headers={"x": "y"})
+    send(producer, view, b"{header", key="d", headers={"x": large_header})
+    send(producer, view, b"{small too", key="e", headers={"x": "y"})
+    producer.flush()
+    apply(daybook, view, "--flood-share", 1, "--dead-letter-topic", topic)
+    assert database.query("SELECT count(*), count(copied_at) FROM daybook.dead_letter") == [(5, 5)]
+
+    copies = {}
+    for copy in read_topic(services, topic):
+        headers = dict(copy.headers())
+        assert headers["daybook_code"] == b"malformed" and headers["daybook_view"] == view.name.encode()
+        size = headers.get("daybook_value_bytes")
+        copies[int(headers["daybook_offset"])] = (copy.key(), copy.value(), headers.get("x"), size and int(size))
+    assert copies == {
+        0: (b"a", b"{small", b"y", None),
+        1: (b"b", b"", b"y", len(large_value)),
+        2: (None, b"", None, len(b"{key")),
+        3: (None, b"", None, len(b"{header")),
+        4: (b"e", b"{small too", b"y", None),
+    }
+    # The table has all of it.
+    assert [one["value"].encode() for one in letters(daybook, view, "--offset", "1..1")] == [large_value]
+
+
+def test_what_is_too_large_to_be_redriven_holds_up_no_other(daybook, database, services, view, producer):
+    create_topic(services, view.topic)
+    for number, padding in enumerate((0, 4000, 0)):
+        send(producer, view, stock(number, "many", note="x" * padding), key=f"key-{number}")
+    producer.flush()
+    apply(daybook, view)
+    admin = AdminClient({"bootstrap.servers": services.brokers})
+    smaller = ConfigResource(ConfigResource.Type.TOPIC, view.topic, incremental_configs=[
+        ConfigEntry("max.message.bytes", "3000", incremental_operation=AlterConfigOpType.SET)])
+    admin.incremental_alter_configs([smaller])[smaller].result()
+    done = daybook.run("dead-letters", "redrive", view.name, "--yes", "--set", "/data/quantity=5", "--json", status=1)
+    assert done.stderr.count("not redriven") == 1 and f"{view.topic}/0@1 (id" in done.stderr
+    assert "it is too large for the topic" in done.stderr
+    assert {name: json.loads(done.stdout)[name] for name in ("redriven", "refused", "left")} == {
+        "redriven": 2, "refused": 1, "left": 0}
+    assert [one["state"] for one in letters(daybook, view)] == ["redriven", "new", "redriven"]
+    apply(daybook, view)
+    assert stocked(database, view) == 10
+    no_differences(daybook, view)
 
 
 def test_a_flood_pauses_its_view_only(daybook, database, services, make_view, producer):

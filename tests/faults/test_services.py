@@ -1,11 +1,13 @@
 """Broker and database killed and restarted, disk full, a standby that lags: workers go on by themselves."""
 
+import json
 import os
 import signal
 
+import psycopg2
 import pytest
 from harness import wait_until
-from servers import Postgresql, autocommit, fill, kafka, on_port, small_disk
+from servers import Postgresql, autocommit, create_topic, fill, kafka, on_port, small_disk
 
 
 @pytest.fixture
@@ -30,6 +32,48 @@ def test_broker_killed_and_restarted(running, broker):
     broker.start()
     running.fleet.wait_for_progress(3)
     running.check()
+
+
+def test_broker_killed_during_a_redrive(daybook, database, view, admin, broker, producer):
+    """What arrived is recorded, the rest stays as it is, and the command done once more completes it."""
+    create_topic(admin, view.topic, 1)
+    count = 20
+    for number in range(count):
+        event = {"specversion": "1.0", "id": str(number), "source": "/test", "type": "bloodbank.stock.changed",
+                 "time": "2026-11-23T10:00:00Z", "data": {"facility_id": "6f1c7ab0-3d0c-4f5e-9d2b-1f0e5a7c9b42",
+                                                          "quantity": "many"}}
+        # Of one key the next is sent once the one before has arrived and is recorded.
+        producer.produce(view.topic, json.dumps(event), key="k", headers={"content-type": "application/cloudevents+json"})
+    producer.flush()
+    daybook.run("worker", "--view", view.file, "--once")
+    redrive = ("dead-letters", "redrive", view.name, "--yes", "--set", "/data/quantity=3")
+
+    lock = psycopg2.connect(database.uri)
+    ((generation,),) = database.query("SELECT id FROM daybook.generation WHERE view = %s", view.name)
+    lock.cursor().execute("SELECT pg_advisory_xact_lock(1684108395, %s)", (generation,))
+    first = daybook.start(*redrive, "--kafka", "delivery.timeout.ms=2000")
+    wait_until(lambda: database.query("SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()"
+                                      " AND application_name = 'daybook-redrive' AND wait_event_type = 'Lock'") == [(1,)],
+               "the redrive has published one and waits for the view's lock to record it")
+    broker.kill()
+    lock.close()
+    assert first.popen.wait(30) == 3
+    said = first.output()
+    assert f"not all were published, the rest stays as it is: {view.topic}/0: " in said, said
+    assert f"1 redriven, {count - 1} left" in said, said
+    states = "SELECT state, count(*) FROM daybook.dead_letter GROUP BY state ORDER BY state"
+    assert database.query(states) == [("new", count - 1), ("redriven", 1)]
+    away = daybook.run(*redrive, status=3)
+    assert f"broker 127.0.0.1:{broker.port} does not answer within 10 s: nothing was redriven" in away.stderr
+    assert database.query(states) == [("new", count - 1), ("redriven", 1)]
+
+    broker.start()
+    assert daybook.run(*redrive).stdout == f"{count - 1} redriven\n"
+    assert database.query(states) == [("redriven", count)]
+    daybook.run("worker", "--view", view.file, "--once")
+    assert database.query(f"SELECT sum(total_stock) FROM {view.name}") == [(3 * count,)]
+    assert database.positions(view.name) == {f"{view.topic}/0": 2 * count}  # each went out once
+    daybook.verify(view)
 
 
 def test_database_killed_and_restarted(running, postgresql):

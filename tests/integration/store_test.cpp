@@ -2,7 +2,6 @@
 // real commit function. DAYBOOK_DATABASE names the server; each case has a view of its own.
 #define DOCTEST_CONFIG_IMPLEMENT_WITH_MAIN
 #include <doctest/doctest.h>
-#include <spdlog/spdlog.h>
 
 #include <algorithm>
 #include <cstdlib>
@@ -10,103 +9,17 @@
 #include <thread>
 
 #include "core/definition_reader.h"
-#include "postgres/connection.h"
-#include "sql/apply.h"
 #include "sql/embedded.h"
-#include "sql/render.h"
 #include "tests/support/case_file.h"
+#include "tests/support/pg_view.h"
 #include "tests/support/random_log.h"
 #include "tests/support/recomputed.h"
 #include "tests/support/run_loop.h"
-#include "worker/commit/pg_store.h"
 
 using namespace daybook;
 using namespace daybook::test;
 
 namespace {
-
-// A view with a name that no other test of this server has, and the connection to look at it.
-class PgView {
- public:
-  explicit PgView(ViewDefinition view) : view_(std::move(view)) {
-    spdlog::set_level(spdlog::level::err);
-    const char* uri = std::getenv("DAYBOOK_DATABASE");
-    REQUIRE_MESSAGE(uri != nullptr,
-                    "DAYBOOK_DATABASE is not set: run scripts/test, or scripts/services start DIR and source DIR/env");
-    uri_ = uri;
-    connection_ = postgres::connect(uri_, "daybook-test");
-    sql::migrate(*connection_);
-    static int number = 0;
-    view_.name = "t" + std::to_string(std::chrono::steady_clock::now().time_since_epoch().count()) + "_" +
-                 std::to_string(++number);
-    view_.canonical_json = "{\"view\": \"" + view_.name + "\"}";
-    CHECK(sql::apply_view(*connection_, view_) == sql::Applied::created);
-    CHECK(sql::apply_view(*connection_, view_) == sql::Applied::already_there);
-  }
-  ~PgView() {
-    const std::string g = std::to_string(generation().id);
-    pqxx::work transaction(*connection_);
-    transaction.exec("DROP FUNCTION daybook.commit_" + g + "; DROP TABLE " + sql::quote_identifier(view_.name));
-    for (const char* slot : {"0", "1", "2"}) {
-      transaction.exec("DROP TABLE daybook.seen_" + g + "_" + slot + ", daybook.change_" + g + "_" + slot);
-    }
-    for (const char* table : {"dead_letter", "position", "view_head"}) {
-      transaction.exec("DELETE FROM daybook." + std::string(table) + " WHERE generation = " + g);
-    }
-    transaction.exec("DELETE FROM daybook.generation WHERE id = " + g);
-    transaction.commit();
-  }
-
-  const ViewDefinition& view() const { return view_; }
-  sql::Generation generation() {
-    if (!generation_) {
-      pqxx::nontransaction transaction(*connection_);
-      generation_ = sql::live_generation(transaction, view_.name);
-    }
-    return *generation_;
-  }
-  std::unique_ptr<PgStore> store() { return std::make_unique<PgStore>(uri_, view_, generation(), "test"); }
-  pqxx::result query(const std::string& sql) {
-    pqxx::nontransaction transaction(*connection_);
-    return transaction.exec(sql);
-  }
-  std::string g() { return std::to_string(generation().id); }
-
-  Rows rows() {
-    std::string columns;
-    for (const KeyColumn& column : view_.key) columns += sql::quote_identifier(column.name) + "::text, ";
-    for (const ValueColumn& column : view_.columns) columns += sql::quote_identifier(column.name) + "::bigint, ";
-    Rows rows;
-    for (const auto& row : query("SELECT " + columns + "updated_at FROM " + sql::quote_identifier(view_.name))) {
-      RowKeyText key;
-      for (std::size_t i = 0; i < view_.key.size(); ++i) key.push_back(row[static_cast<int>(i)].c_str());
-      for (std::size_t i = 0; i < view_.columns.size(); ++i) {
-        rows[key].push_back(row[static_cast<int>(view_.key.size() + i)].as<std::int64_t>());
-      }
-    }
-    return rows;
-  }
-  std::vector<DeadLetter> dead_letters() {
-    std::vector<DeadLetter> letters;
-    for (const auto& row : query("SELECT topic, partition, record_offset, code, detail, record_value FROM "
-                                 "daybook.dead_letter WHERE generation = " +
-                                 g())) {
-      DeadLetter letter;
-      letter.partition = {row[0].as<std::string>(), row[1].as<std::int32_t>()};
-      letter.offset = row[2].as<std::int64_t>();
-      letter.rejection = {row[3].as<std::string>(), row[4].as<std::string>()};
-      letter.value = postgres::bytes_of(row[5]);
-      letters.push_back(letter);
-    }
-    return letters;
-  }
-
- private:
-  ViewDefinition view_;
-  std::string uri_;
-  postgres::Connection connection_;
-  std::optional<sql::Generation> generation_;
-};
 
 ViewDefinition summary() {
   return load_definitions({DAYBOOK_SOURCE_DIR "/schemas/bloodbank/views/dashboard_daily_summary.json"}).front();
@@ -406,4 +319,41 @@ TEST_CASE("an update is made in place: no index but the primary key, rows in ord
   const pqxx::result indexes = pg.query("SELECT indexdef FROM pg_indexes WHERE tablename = '" + pg.view().name + "'");
   REQUIRE(indexes.size() == 1);
   CHECK(std::string(indexes[0][0].c_str()).find("(facility_id, date)") != std::string::npos);
+}
+
+TEST_CASE("how the reader serves a view changes in place, with the indexes of its lists") {
+  PgView pg(summary());
+  ViewDefinition view = pg.view();
+  const auto stored = [&] {
+    return pg.query("SELECT coalesce(reader::text, 'null') FROM daybook.generation WHERE id = " + pg.g())[0][0]
+        .as<std::string>();
+  };
+  const auto indexes = [&] {
+    std::vector<std::string> all;
+    for (const auto& row : pg.query("SELECT indexdef FROM pg_indexes WHERE tablename = '" + view.name + "'")) {
+      const std::string definition = row[0].c_str();
+      all.push_back(definition.substr(definition.rfind('(')));
+    }
+    std::sort(all.begin(), all.end());
+    return all;
+  };
+  using List = std::vector<std::string>;
+  const int generation = pg.generation().id;
+  CHECK(stored() == "null");
+  view.reader_json = R"({"filters":["total_requests"]})";
+  view.reader.filters = {"total_requests"};
+  view.reader.order = {"date"};
+  CHECK(pg.apply(view) == sql::Applied::reader_changed);
+  CHECK(pg.apply(view) == sql::Applied::already_there);
+  CHECK(stored() == R"({"filters": ["total_requests"]})");
+  CHECK(indexes() == List{"(date, facility_id)", "(facility_id, date)", "(total_requests, date, facility_id)"});
+  view.reader_json = "{}";
+  view.reader.filters = {};
+  CHECK(pg.apply(view) == sql::Applied::reader_changed);
+  CHECK(indexes() == List{"(date, facility_id)", "(facility_id, date)"});
+  CHECK(pg.apply(pg.view()) == sql::Applied::reader_changed);
+  CHECK(stored() == "null");
+  CHECK(indexes() == List{"(facility_id, date)"});
+  CHECK(pg.query("SELECT id FROM daybook.generation WHERE state = 'live' AND view = '" + view.name + "'")[0][0]
+            .as<int>() == generation);
 }

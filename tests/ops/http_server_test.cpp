@@ -1,9 +1,5 @@
 // The HTTP server against raw sockets: what it refuses, what it bounds, and that the others are served meanwhile.
-#include <arpa/inet.h>
 #include <doctest/doctest.h>
-#include <netinet/in.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
 #include <chrono>
 #include <string>
@@ -11,6 +7,7 @@
 
 #include "core/error.h"
 #include "http/small_server.h"
+#include "tests/support/http_client.h"
 
 using namespace daybook;
 using namespace std::chrono_literals;
@@ -34,50 +31,8 @@ http::ServerLimits short_limits() {
   return limits;
 }
 
-// One connection. Nothing waits longer than 5 s.
-class Client {
- public:
-  explicit Client(const http::SmallServer& server) : socket_(socket(AF_INET, SOCK_STREAM, 0)) {
-    const timeval timeout{5, 0};
-    setsockopt(socket_, SOL_SOCKET, SO_RCVTIMEO, &timeout, sizeof timeout);
-    setsockopt(socket_, SOL_SOCKET, SO_SNDTIMEO, &timeout, sizeof timeout);
-    sockaddr_in to{};
-    to.sin_family = AF_INET;
-    to.sin_port = htons(server.port());
-    to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    REQUIRE(connect(socket_, reinterpret_cast<const sockaddr*>(&to), sizeof to) == 0);
-  }
-  ~Client() { close(socket_); }
-  Client(const Client&) = delete;
-  Client& operator=(const Client&) = delete;
-
-  Client& send(const std::string& bytes) {
-    ::send(socket_, bytes.data(), bytes.size(), MSG_NOSIGNAL);
-    return *this;
-  }
-  // Up to where the server closes the connection. The test fails when it does not.
-  std::string rest() {
-    std::string all;
-    char part[4096];
-    for (;;) {
-      const ssize_t size = recv(socket_, part, sizeof part, 0);
-      if (size == 0) return all;
-      if (size < 0) return all + "<not closed>";
-      all.append(part, static_cast<std::size_t>(size));
-    }
-  }
-  // Up to and with `end`.
-  std::string until(const std::string& end) {
-    std::string all;
-    for (char byte = 0; all.size() < end.size() || all.compare(all.size() - end.size(), end.size(), end) != 0;) {
-      if (recv(socket_, &byte, 1, 0) != 1) return all + "<ended>";
-      all.push_back(byte);
-    }
-    return all;
-  }
-
- private:
-  int socket_;
+struct Client : test::HttpClient {
+  explicit Client(const http::SmallServer& server) : HttpClient(server.port()) {}
 };
 
 std::string get(const std::string& target) { return "GET " + target + " HTTP/1.1\r\nHost: h\r\n\r\n"; }

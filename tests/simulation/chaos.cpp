@@ -30,15 +30,18 @@ void Chaos::draw_profile() {
         &p.floods, &p.poison, &p.replaced, &p.retention, &p.wrong_cluster, &p.slow_commits, &p.long_waits, &p.gaps}) {
     *fault = below(3) == 0;
   }
+  // Copies of events are kept once one was refused, and fill a worker's memory while a commit takes its time.
+  if (p.poison && flip()) p.slow_commits = true;
   Limits& l = p.limits;
   l.events_max = 1 + below(30);
   l.rows_max = 1 + below(12);
   l.events_max_shared = 1 + below(20);
   l.rows_max_shared = 1 + below(8);
+  if (below(4) == 0) l.events_max_suspicious = 1 + below(20);
   l.catching_up_lag = below(60);
   l.catching_up_age_max = std::chrono::milliseconds(below(500));
   l.only_positions_age = std::chrono::milliseconds(below(300));
-  l.stall_max = 500ms;
+  l.stall_max = std::chrono::milliseconds(100 + below(400));
   l.flood_records = 16;
   l.flood_share = p.floods ? 0.6 : 1;
 }

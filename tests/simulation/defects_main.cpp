@@ -52,6 +52,7 @@ constexpr Defect defects[] = {
     {"loop", "the store is used during a commit"},
     {"loop", "a pause is not stored"},
     {"loop", "a short log pauses at once"},
+    {"loop", "a stall ends with the next batch"},
 };
 constexpr std::uint32_t seeds_max = 200;
 

@@ -21,8 +21,10 @@ std::pair<std::uint64_t, std::uint64_t> bits(const Fingerprint& f) {
 std::string facility(int n) { return "00000000-0000-4000-8000-00000000000" + std::to_string(n % facilities); }
 std::string day(int n) { return "2026-03-0" + std::to_string(1 + n % days); }
 
-std::string event_text(const std::string& id, int n, const std::string& quantity) {
-  const std::string head = R"({"specversion":"1.0","source":"/s","id":")" + id + "\",";
+// `padding`: bytes that no view reads.
+std::string event_text(const std::string& id, int n, const std::string& quantity, int padding = 0) {
+  std::string head = R"({"specversion":"1.0","source":"/s","id":")" + id + "\",";
+  if (padding > 0) head += R"("note":")" + std::string(static_cast<std::size_t>(padding), 'x') + "\",";
   switch (n % 7) {
     case 0:
       return head + R"("type":"bloodbank.request.created","data":{"facility_id":")" + facility(n / 7) +
@@ -44,8 +46,10 @@ Events::Events(const ViewDefinition& definition) : view_(definition) {
   view_.deduplication_window_events = 4'000;
   const auto scattered = [](int i) { return static_cast<int>(static_cast<unsigned>(i) * 2654435761U >> 8 & 0xFFFFF); };
   const auto quantity = [&](int i) { return std::to_string(scattered(i) % 41 - 20); };
+  // Some are large: batches and copies kept of them reach their bounds in bytes.
+  const auto padding = [](int i) { return i % 4 == 0 ? 5'000 : 0; };
   valid = add(1'200, Event::Kind::valid,
-              [&](int i) { return event_text("e" + std::to_string(i), scattered(i), quantity(i)); });
+              [&](int i) { return event_text("e" + std::to_string(i), scattered(i), quantity(i), padding(i)); });
   // The ids of the first ones again, with other data.
   reused = add(1'200, Event::Kind::valid, [&](int i) {
     return event_text("e" + std::to_string(i), scattered(i) / 7 * 7 + 4, std::to_string(1000 + i));
@@ -55,7 +59,7 @@ Events::Events(const ViewDefinition& definition) : view_(definition) {
   invalid = add(40, Event::Kind::invalid, [&](int i) {
     switch (i % 4) {
       case 0:
-        return event_text("i" + std::to_string(i), 4, "\"many\"");
+        return event_text("i" + std::to_string(i), 4, "\"many\"", padding(i));
       case 1:
         return std::string("{");
       case 2:

@@ -37,6 +37,7 @@ class SimulatedSource : public Source {
     for (const auto& [partition, next] : next_) stuck_.push_back(partition);
   }
   void get_free() { stuck_.clear(); }
+  bool is_reading() const { return !next_.empty(); }
   bool has_partitions() const { return !assigned_.empty() || pending_; }
   std::string cluster = "cluster";  // of the brokers that it was given
 

@@ -32,6 +32,10 @@ World::World(const Events& events, std::uint32_t seed, std::vector<std::string>*
       invariants_(events),
       database_(events.view(), chaos_, log_, invariants_),
       places_(static_cast<std::size_t>(chaos_.profile.workers)) {
+  // In most runs. Below what an empty batch has, nothing would ever be taken in.
+  if (chaos_.below(4) > 0) {
+    chaos_.profile.limits.bytes_max = Batch(events.view()).memory_bytes() + 1 + chaos_.below(4'000);
+  }
   first_valid_ = next_valid_ = static_cast<int>(chaos_.below(static_cast<std::uint32_t>(events.valid.count)));
   for (int p = 0; p < chaos_.profile.partitions; ++p) log_.partitions[{Events::topic, p}];
 }
@@ -145,6 +149,7 @@ void World::act_on_services() {
       }
       break;
     case 2:
+    case 3:
       // A log in another's place is recognised by what was applied: not by a state that is older.
       if (p.failovers && log_.replaced.empty() && !has_foreign_worker()) {
         chaos_.count("failover to an older state");
@@ -199,6 +204,7 @@ void World::step(Place& place) {
   try {
     place->loop->step();
     check_pause_is_stored(*place);
+    check_reads(*place);
   } catch (const Crash&) {
     crash(place, "crash inside a call");
   } catch (const StopError& error) {

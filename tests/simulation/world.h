@@ -66,6 +66,7 @@ class World {
   void decide_about_pause();
   void check_pause_has_cause();
   void check_pause_is_stored(Worker& worker);
+  static void check_reads(const Worker& worker);
   bool has_foreign_worker() const;
 
   void come_to_an_end();

@@ -115,6 +115,12 @@ void World::check_pause_is_stored(Worker& worker) {
   worker.paused_for.reset();
 }
 
+// A slow commit may stop what is taken in; nothing else is waited for.
+void World::check_reads(const Worker& worker) {
+  if (worker.loop->reading() && !worker.committer->busy() && !worker.source.is_reading())
+    throw Violation{"who waits for no commit reads", fmt::format("worker {} does not", worker.number)};
+}
+
 // A person mends what the view was paused for, and resumes it.
 void World::decide_about_pause() {
   if (!database_.is_paused()) return;

@@ -133,6 +133,19 @@ TEST_CASE("a definition with each member") {
   CHECK(view.deduplication_window_events == 1000);
   CHECK(view.topics() == std::vector<std::string>{"first.topic", "second_topic-2"});
 
+  const ReaderSettings& reader = view.reader;
+  CHECK(reader.cache_control == "private, max-age=5");
+  CHECK(view.cache_control() == "private, no-cache");  // who asks decides what there is to see
+  CHECK(reader.filters == std::vector<std::string>{"day", "flow"});
+  CHECK(reader.order == std::vector<std::string>{"flow", "day"});
+  CHECK(reader.descending);
+  CHECK(view.list_order() == std::vector<std::string>{"flow", "day", "site", "product", "grade"});
+  CHECK(reader.limit == 1000);
+  CHECK(reader.routes == std::vector<std::string>{"/stock/{day}/{site}/{product}/{grade}", "/stock/{site}", "/on/{day}",
+                                                  "/~all.v2_x-y"});
+  CHECK(reader.rows_by_claim ==
+        std::map<std::string, std::string>{{"grade", "https://example.org/grade"}, {"site", "sites"}});
+
   REQUIRE(view.sources.size() == 3);
   const SourceRule& first = view.sources[0];
   CHECK(first.topic == "first.topic");
@@ -188,6 +201,40 @@ TEST_CASE("what is left out has its default") {
   CHECK(view.description.empty());
   CHECK(!view.has_date());
   CHECK(!view.has_balance());
+  CHECK(view.reader_json.empty());
+  CHECK(view.cache_control() == "no-cache");
+  CHECK(view.reader.limit == 100);
+  CHECK(view.reader.order.empty());
+}
+
+TEST_CASE("how a view is served is kept beside its canonical form") {
+  Json whole = Json::parse(text_of(cases / "good/every_member.json"));
+  const auto as_read = [](const Json& definition) {
+    return std::get<ViewDefinition>(read_definition(definition.dump()));
+  };
+  const ViewDefinition view = as_read(whole);
+  CHECK(view.canonical_json.find("reader") == std::string::npos);
+  CHECK(view.reader_json == whole["reader"].dump());
+
+  whole.erase("reader");
+  const ViewDefinition bare = as_read(whole);
+  CHECK(bare.canonical_json == view.canonical_json);  // the same rows
+  CHECK(bare.reader_json.empty());
+  CHECK(!bare.reader.descending);
+  CHECK(bare.list_order() == std::vector<std::string>{"site", "product", "grade", "day"});
+  whole["reader"] = Json::object();
+  const ViewDefinition defaults = as_read(whole);
+  CHECK(defaults.reader_json == "{}");
+  CHECK(defaults.reader.descending);  // the newest dates first
+  CHECK(defaults.list_order() == std::vector<std::string>{"day", "site", "product", "grade"});
+
+  for (const ViewDefinition* stored : {&view, &bare, &defaults}) {
+    const ViewDefinition again =
+        std::get<ViewDefinition>(read_stored_definition(stored->canonical_json, stored->reader_json));
+    CHECK(again.canonical_json == stored->canonical_json);
+    CHECK(again.reader_json == stored->reader_json);
+    CHECK(again.list_order() == stored->list_order());
+  }
 }
 
 TEST_CASE("the canonical form knows neither order nor space nor remarks") {
@@ -269,6 +316,8 @@ TEST_CASE("the schema and the reader know the same members") {
   check(definitions["value_column"], column_members, "column");
   check(definitions["source"], source_members, "source");
   check(definitions["condition"], condition_members, "condition");
+  check(definitions["reader"], reader_members, "reader");
+  check(definitions["reader"]["properties"]["order"], order_members, "order");
 }
 
 TEST_CASE("damaged definitions are mistakes, never exceptions") {

@@ -260,6 +260,12 @@ TEST_CASE("what is wrong with a token decides the answer") {
       {"exp beyond all", hs(claims("", "1e300")), "claims"},
       {"nbf a string", hs(claims(R"(,"nbf":"0")")), "claims"},
       {"sub a number", hs(R"({"iss":"https://issuer.example","aud":"daybook","exp":1800000600,"sub":7})"), "claims"},
+      {"sub with a line's end", hs(R"({"iss":"https://issuer.example","aud":"daybook","exp":1800000600,"sub":"a\nb"})"),
+       "claims"},
+      {"sub too long",
+       hs(R"({"iss":"https://issuer.example","aud":"daybook","exp":1800000600,"sub":")" + std::string(256, 's') +
+          "\"}"),
+       "claims"},
       {"expired long ago", hs(claims("", "1")), "expired"},
       {"expired before all times", hs(claims("", "-5")), "expired"},
       {"not yet valid", hs(claims(R"(,"nbf":1900000000)")), "too_early"},

@@ -42,6 +42,41 @@ TEST_CASE("what the worker sends is what the commit function takes") {
   }
 }
 
+TEST_CASE("the indexes that the reader's lists need") {
+  ViewDefinition view = view_with(3, 2, 0);  // k0, k1, day
+  const auto columns = [&] {
+    std::vector<std::string> all;
+    for (const sql::ReaderIndex& index : sql::render_reader_indexes(view, 7, "public.t")) {
+      CHECK(index.name.starts_with("daybook_reader_7_"));
+      CHECK(index.statement.find("CREATE INDEX \"" + index.name + "\" ON public.t (") != std::string::npos);
+      const std::size_t open = index.statement.rfind('(');
+      all.push_back(index.statement.substr(open + 1, index.statement.find(')', open) - open - 1));
+    }
+    return all;
+  };
+  using List = std::vector<std::string>;
+  view.reader.order = {"day"};
+  view.reader.filters = {"k1"};
+  CHECK(columns().empty());  // no member `reader`: served by the key alone
+  view.reader_json = "{}";
+  CHECK(columns() == List{R"("day", "k0", "k1")", R"("k1", "day", "k0")"});
+  view.reader.filters = {"day", "k0", "c1"};  // the first is the order's
+  CHECK(columns() == List{R"("day", "k0", "k1")", R"("k0", "day", "k1")", R"("c1", "day", "k0", "k1")"});
+  view.reader.order = {};
+  view.reader.filters = {"k0"};
+  CHECK(columns().empty());  // the primary key
+  const std::string name = sql::render_reader_indexes(
+                               [&] {
+                                 view.reader.filters = {"k1"};
+                                 return view;
+                               }(),
+                               7, "t")[0]
+                               .name;
+  CHECK(sql::render_reader_indexes(view, 7, "t")[0].name == name);
+  view.reader.filters = {"c0"};
+  CHECK(sql::render_reader_indexes(view, 7, "t")[0].name != name);
+}
+
 TEST_CASE("a view beyond PostgreSQL's limit of parameters is a mistake, exactly from there on") {
   std::size_t columns = 1;
   while (!sql::beyond_parameters(view_with(2, columns, columns))) ++columns;

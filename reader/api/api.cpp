@@ -1,0 +1,247 @@
+// The way of a request up to where its kind is known, the hot path, and what all answers have in common.
+#include "reader/api/api.h"
+
+#include <algorithm>
+#include <stdexcept>
+
+#include "reader/api/api_state.h"
+#include "reader/api/key.h"
+#include "reader/api/text.h"
+
+namespace daybook::reader {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+constexpr std::size_t max_loops = 256;
+constexpr std::chrono::milliseconds age_refresh{10};
+
+std::vector<const ViewDefinition*> definitions_of(const std::vector<Rows*>& rows) {
+  std::vector<const ViewDefinition*> all;
+  for (const Rows* own : rows) all.push_back(&own->definition());
+  return all;
+}
+
+// Whether a row may be seen: for each limited column, one of the claim's values is the key's.
+bool may_see(const ViewDefinition& view, const Identity& who, std::string_view key) {
+  if (view.reader.rows_by_claim.empty() || who.has_scope("rows:all")) return true;
+  KeyParts parts;
+  if (!find_parts(view.key, key, parts)) return false;
+  static thread_local std::string bytes;
+  for (std::size_t i = 0; i < view.key.size(); ++i) {
+    const auto limit = view.reader.rows_by_claim.find(view.key[i].name);
+    if (limit == view.reader.rows_by_claim.end()) continue;
+    const auto claim = who.claims.find(limit->second);
+    if (claim == who.claims.end()) return false;
+    const bool found = std::any_of(claim->second.begin(), claim->second.end(), [&](const std::string& value) {
+      bytes.clear();
+      return append_value(bytes, view.key[i].type, value) && bytes == part(key, parts, i);
+    });
+    if (!found) return false;
+  }
+  return true;
+}
+
+const char* kind_of(Route::Kind kind) {
+  switch (kind) {
+    case Route::Kind::openapi:
+      return "openapi";
+    case Route::Kind::views:
+      return "views";
+    case Route::Kind::row:
+      return "row";
+    case Route::Kind::list:
+      return "list";
+    case Route::Kind::changes:
+      return "changes";
+    default:
+      return "none";
+  }
+}
+
+}  // namespace
+
+Api::Api(std::vector<Rows*> rows, Gate gate, ApiSettings settings, Observer observer)
+    : settings_(std::move(settings)),
+      gate_(std::move(gate)),
+      observer_(std::move(observer)),
+      router_(definitions_of(rows)),
+      per_loop_(max_loops) {
+  for (Rows* own : rows) views_.push_back(std::make_unique<View>(*own));
+  for (std::vector<PerLoop>& loop : per_loop_) loop.resize(views_.size());
+}
+
+Api::~Api() { stop(); }
+
+void Api::stop() {
+  for (const auto& view : views_) view->hub->stop();
+}
+
+std::size_t Api::streams() const {
+  std::size_t all = 0;
+  for (const auto& view : views_) all += view->hub->streams();
+  return all;
+}
+
+void Api::on_request(const http::Incoming& request, http::Exchange exchange) {
+  const Clock::time_point begun = Clock::now();
+  Admission admission = gate_(request);
+  const Route route = admission.status == 0 ? router_.match(request.path) : Route{};
+  if (route.kind == Route::Kind::row && answer_hot(request, route, admission, exchange, begun)) return;
+
+  const auto asked = std::make_shared<Asked>(std::move(exchange));
+  asked->begun = begun;
+  asked->method = request.method;
+  asked->gate_headers = std::move(admission.headers);
+  if (admission.status != 0) return refuse(asked, admission.status, admission.detail);
+  if (request.method == http::Method::post)
+    return refuse(asked, 405, "this is read with GET or HEAD", "Allow: GET, HEAD\r\n");
+  asked->path = request.path;
+  asked->query = request.query;
+  asked->route = router_.match(asked->path);
+  asked->kind = kind_of(route.kind);
+  asked->who = std::move(admission.who);
+  asked->if_none_match = request.header("If-None-Match");
+  asked->format = choose_format(request.header("Accept"));
+  asked->takes_gzip = takes_gzip(request.header("Accept-Encoding"));
+
+  switch (route.kind) {
+    case Route::Kind::none:
+      return refuse(asked, 404, "there is nothing at this path; /openapi.json describes what there is");
+    case Route::Kind::views:
+      return answer_views(asked);
+    case Route::Kind::openapi:
+      return answer_openapi(asked);
+    default:
+      break;
+  }
+  const bool is_known = route.kind != Route::Kind::unknown_view;
+  const bool may_read = is_known && asked->who->may_read(views_[route.view]->definition.name);
+  if (!may_read) {
+    if (is_known && asked->who->has_scope("admin")) return refuse(asked, 403, "this token may not read the view");
+    return refuse(asked, 404,
+                  route.name.empty()
+                      ? "there is nothing at this path; /openapi.json describes what there is"
+                      : "there is no view " + std::string(route.name) + "; /v1/views lists what there is");
+  }
+  asked->view = views_[route.view].get();
+  switch (route.kind) {
+    case Route::Kind::row:
+      return answer_row(asked);
+    case Route::Kind::list:
+      return answer_list(asked);
+    case Route::Kind::changes:
+      asked->last_event_id = request.header("Last-Event-ID");
+      return answer_changes(asked);
+    default: {
+      std::string path = "/v1/views/" + asked->view->definition.name;
+      for (const KeyColumn& column : asked->view->definition.key) path += "/{" + column.name + "}";
+      return refuse(asked, 404, "a row of this view is at " + path);
+    }
+  }
+}
+
+// The way of nearly all requests: nothing is decoded twice, nothing is made but a line or two of headers. False: it is
+// none of those, and nothing was sent.
+bool Api::answer_hot(const http::Incoming& request, const Route& route, const Admission& admission,
+                     http::Exchange& exchange, Clock::time_point begun) {
+  const View& view = *views_[route.view];
+  if (!request.query.empty() || request.method == http::Method::post || !admission.who->may_read(view.definition.name))
+    return false;
+  const std::string_view accept = request.header("Accept");
+  if (!accept.empty() && choose_format(accept) != Format::json) return false;
+  static thread_local std::string key;
+  key.clear();
+  for (std::size_t i = 0; i < view.definition.key.size(); ++i) {
+    const std::string_view value = route.values[i];
+    if (value.find('%') != std::string_view::npos || !append_value(key, view.definition.key[i].type, value))
+      return false;
+  }
+  if (!may_see(view.definition, *admission.who, key)) return false;
+  const PerLoop& age = age_of(exchange.loop(), route.view, begun);
+  if (age.is_too_old) return false;
+  const HotRowPtr row = view.rows.find_hot(key);
+  if (!row) return false;
+
+  http::BlockPtr block = row->kind == HotRow::Kind::absent ? view.not_found : row->ok;
+  if (row->not_modified) {
+    const std::string_view tags = request.header("If-None-Match");
+    if (!tags.empty() && has_tag(tags, row->etag)) block = row->not_modified;
+  }
+  const unsigned status = block->status;
+  exchange.send(std::move(block), admission.headers.empty() ? age.row_headers : age.row_headers + admission.headers);
+  if (observer_) observer_({view.definition.name, "row", status, true, request.path}, Clock::now() - begun);
+  return true;
+}
+
+// Read again every 10 ms at most; what is said in between is true for all of that time.
+const Api::PerLoop& Api::age_of(const http::Loop& loop, std::size_t view, Clock::time_point now) const {
+  PerLoop& own = per_loop_.at(loop.index())[view];
+  if (now - own.read_at < age_refresh) return own;
+  own.freshness = views_[view]->rows.freshness();
+  own.read_at = now;
+  const std::chrono::milliseconds age = own.freshness.age + age_refresh;
+  own.is_too_old = age > settings_.max_age;
+  own.headers = "Daybook-Age: " + std::to_string(age.count()) + "\r\n";
+  if (own.freshness.feed_is_lost) own.headers += "Daybook-Feed: lost\r\n";
+  own.row_headers = own.headers + "Vary: Accept\r\n";
+  return own;
+}
+
+// Refuses what would be too old.
+bool Api::is_fresh(const AskedPtr& asked) const {
+  const PerLoop& age = age_of(asked->loop, asked->route.view, Clock::now());
+  if (!age.is_too_old) return true;
+  std::string detail = "what is known of view " + asked->view->definition.name + " is " +
+                       std::to_string(age.freshness.age.count()) + " ms old, and at most " +
+                       std::to_string(settings_.max_age.count()) + " ms are given";
+  if (!age.freshness.detail.empty()) detail += ": " + age.freshness.detail;
+  refuse(asked, Unavailable{Unavailable::Why::stale, detail});
+  return false;
+}
+
+// Decodes the key and looks whether it may be seen; false: refused.
+bool Api::read_key(const AskedPtr& asked) const {
+  const ViewDefinition& view = asked->view->definition;
+  for (std::size_t i = 0; i < view.key.size(); ++i) {
+    const std::optional<std::string> value = decode_percent(asked->route.values[i]);
+    if (!value) {
+      refuse(asked, 400, "the path has a wrong encoding, expected %XX");
+      return false;
+    }
+    if (!append_value(asked->key, view.key[i].type, *value)) {
+      refuse(asked, 400, view.key[i].name + " is not " + std::string(expected_value(view.key[i].type)));
+      return false;
+    }
+  }
+  if (may_see(view, *asked->who, asked->key)) return true;
+  if (asked->who->has_scope("admin")) {
+    refuse(asked, 403, "this token may not see the row");
+  } else if (is_fresh(asked)) {
+    send(asked, asked->view->not_found, "Vary: Accept\r\n");
+  }
+  return false;
+}
+
+void Api::send(const AskedPtr& asked, http::BlockPtr block, std::string headers) const {
+  if (asked->view != nullptr)
+    headers = age_of(asked->loop, asked->route.view, Clock::now()).headers + std::move(headers);
+  headers += asked->gate_headers;
+  const unsigned status = block->status;
+  // The connection is let go here, on its loop: who loaded the row may hold `asked` a little longer.
+  http::Exchange exchange = std::move(asked->exchange);
+  exchange.send(std::move(block), std::move(headers));
+  if (!observer_) return;
+  const std::string_view view = asked->view == nullptr ? std::string_view() : asked->view->definition.name;
+  observer_({view, asked->kind, status, asked->is_hit, asked->path}, Clock::now() - asked->begun);
+}
+
+void Api::refuse(const AskedPtr& asked, unsigned status, const std::string& detail, const std::string& head) const {
+  send(asked, problem_block(status, detail, head));
+}
+
+void Api::refuse(const AskedPtr& asked, const Unavailable& why) const {
+  refuse(asked, 503, why.detail, "Retry-After: 1\r\n");
+}
+
+}  // namespace daybook::reader

@@ -1,0 +1,414 @@
+#include "reader/loader.h"
+
+#include <simdjson.h>
+
+#include <algorithm>
+
+#include "core/error.h"
+
+namespace daybook::reader {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+constexpr std::size_t batch_max = 4096;  // keys in one query
+constexpr int batches_max = 2;           // at once: misses wait for each other, and for at most one query before theirs
+constexpr int attempts_max = 8;
+constexpr auto warm_max = std::chrono::minutes(1);
+
+// What an exception of a load means for those who wait.
+Unavailable unavailable() {
+  try {
+    throw;
+  } catch (const PoolTimeout& error) {
+    return {Unavailable::Why::busy, error.what()};
+  } catch (const std::exception& error) {
+    return {Unavailable::Why::database, error.what()};
+  }
+}
+
+Unavailable never_new_enough(const std::string& view) {
+  return {Unavailable::Why::database, "view " + view +
+                                          ": what the database has is older than what was shown already, or changes"
+                                          " faster than it can be loaded; try again"};
+}
+
+pqxx::result execute(pqxx::transaction_base& transaction, const std::string& sql,
+                     const std::vector<std::string>& parameters) {
+#if PQXX_VERSION_MAJOR < 7
+  return transaction.exec_params(sql, pqxx::prepare::make_dynamic_params(parameters));
+#else
+  pqxx::params all;
+  for (const std::string& parameter : parameters) all.append(parameter);
+#if DAYBOOK_PQXX_HAS_PREPPED
+  return transaction.exec(sql, all);
+#else
+  return transaction.exec_params(sql, all);
+#endif
+#endif
+}
+
+}  // namespace
+
+Loader::Loader(const ViewDefinition& view, sql::ReaderStatements statements, const AnswerStyle& style, Cache& cache,
+               Pages& pages, Frontier& frontier, Databases& databases, Contradicts contradicts)
+    : view_(view),
+      statements_(std::move(statements)),
+      style_(style),
+      absent_(make_absent(style)),
+      cache_(cache),
+      pages_(pages),
+      frontier_(frontier),
+      databases_(databases),
+      contradicts_(std::move(contradicts)) {}
+
+// --- Rows.
+
+void Loader::load(std::string key, RowDone done) {
+  key_texts(view_, key);  // throws for what is no key
+  // PostgreSQL refuses such text, and with it the whole query; and no row can have it.
+  const bool has_text = std::any_of(view_.key.begin(), view_.key.end(),
+                                    [](const KeyColumn& column) { return column.type == KeyType::text; });
+  bool possible = true;
+  if (has_text) {
+    for (const std::string& text : key_texts(view_, key))
+      possible = possible && simdjson::validate_utf8(text.data(), text.size());
+  }
+  HotRowPtr known = possible ? nullptr : absent_;
+  if (possible) {
+    const std::lock_guard lock(mutex_);
+    const auto [flight, is_new] = row_flights_.try_emplace(key);
+    if (!is_new) {
+      flight->second.push_back(std::move(done));
+      ++joins_;
+      return;
+    }
+    known = cache_.begin_load(key).present;
+    if (known) {
+      row_flights_.erase(flight);
+    } else {
+      flight->second.push_back(std::move(done));
+      queue_.push_back(std::move(key));
+      if (batches_ < batches_max) {
+        ++batches_;
+        databases_.crew().post([this] { run_batches(); });
+      }
+      return;
+    }
+  }
+  databases_.crew().post([done = std::move(done), known] { done(known); });
+}
+
+void Loader::run_batches() {
+  for (;;) {
+    std::vector<std::string> keys;
+    {
+      const std::lock_guard lock(mutex_);
+      while (!queue_.empty() && keys.size() < batch_max) {
+        keys.push_back(std::move(queue_.front()));
+        queue_.pop_front();
+      }
+      if (keys.empty()) {
+        --batches_;
+        return;
+      }
+    }
+    load_batch(std::move(keys));
+  }
+}
+
+void Loader::load_batch(std::vector<std::string> keys) {
+  for (int attempt = 0; !keys.empty(); ++attempt) {
+    if (attempt == attempts_max) {
+      for (const std::string& key : keys) fail(key, never_new_enough(view_.name));
+      return;
+    }
+    Answer answer;
+    try {
+      // A replica that is behind costs one more query; the primary never is.
+      answer = query_rows(keys, attempt > 0);
+    } catch (...) {
+      const Unavailable why = unavailable();
+      for (const std::string& key : keys) fail(key, why);
+      return;
+    }
+    const bool foreign = contradicts_(answer.seq, answer.nonce);
+    std::vector<std::string> again;
+    for (std::size_t i = 0; i < keys.size(); ++i) {
+      // A seq below all is never taken.
+      if (!finish(keys[i], {foreign ? -1 : answer.seq, answer.rows[i]})) again.push_back(std::move(keys[i]));
+    }
+    repeats_ += again.size();
+    keys = std::move(again);
+  }
+}
+
+// False: the load goes on.
+bool Loader::finish(const std::string& key, const Loaded& loaded) {
+  std::vector<RowDone> waiters;
+  HotRowPtr row;
+  {
+    // Together: who asks later, and may know of later commits, must not join a load that has ended.
+    const std::lock_guard lock(mutex_);
+    const auto finished = cache_.finish_load(key, loaded);
+    if (!std::holds_alternative<HotRowPtr>(finished)) return false;
+    row = std::get<HotRowPtr>(finished);
+    waiters = take_waiters(key);
+  }
+  ++rows_;
+  for (const RowDone& done : waiters) done(row);
+  return true;
+}
+
+void Loader::fail(const std::string& key, const Unavailable& why) {
+  std::vector<RowDone> waiters;
+  {
+    const std::lock_guard lock(mutex_);
+    cache_.abandon_load(key);
+    waiters = take_waiters(key);
+  }
+  ++failures_;
+  for (const RowDone& done : waiters) done(why);
+}
+
+std::vector<Loader::RowDone> Loader::take_waiters(const std::string& key) {
+  const auto flight = row_flights_.find(key);
+  std::vector<RowDone> waiters = std::move(flight->second);
+  row_flights_.erase(flight);
+  return waiters;
+}
+
+Loader::Answer Loader::query_rows(const std::vector<std::string>& keys, bool on_primary) {
+  std::vector<std::vector<std::string>> columns(view_.key.size());
+  for (const std::string& key : keys) {
+    std::vector<std::string> texts = key_texts(view_, key);
+    for (std::size_t i = 0; i < texts.size(); ++i) columns[i].push_back(std::move(texts[i]));
+  }
+  std::vector<std::string> parameters;
+  for (const auto& column : columns) parameters.push_back(sql::array_text(column));
+
+  Answer answer;
+  const auto work = [&](pqxx::transaction_base& transaction) {
+    ++queries_;
+    answer = Answer{};
+    answer.rows.assign(keys.size(), nullptr);
+    for (const auto& line : execute(transaction, statements_.rows, parameters)) {
+      answer.seq = line[1].as<std::int64_t>();
+      answer.nonce = line[2].c_str();
+      const std::string kind = line[3].c_str();
+      HotRowPtr& row = answer.rows.at(line[0].as<std::size_t>() - 1);
+      if (kind == "absent") {
+        row = absent_;
+      } else {
+        row = make_row(style_, kind == "row" ? HotRow::Kind::row : HotRow::Kind::carried, line[4].as<std::string>());
+      }
+    }
+    for (const HotRowPtr& row : answer.rows) {
+      if (!row) throw StopError("view " + view_.name + ": the database has no head of this generation");
+    }
+  };
+  if (on_primary) {
+    databases_.primary().read(work);
+  } else {
+    databases_.read_anywhere(work);
+  }
+  return answer;
+}
+
+// --- Lists.
+
+void Loader::list(ListQuery query, ListDone done) {
+  // The order is made total by the rest of the primary key.
+  for (const KeyColumn& column : view_.key) {
+    if (std::find(query.order.begin(), query.order.end(), column.name) == query.order.end())
+      query.order.push_back(column.name);
+  }
+  const std::string text = text_of(query);
+  ListPagePtr known;
+  {
+    const std::lock_guard lock(mutex_);
+    const std::int64_t floor = frontier_.now().floor;
+    const auto [flight, is_new] = list_flights_.try_emplace(text);
+    if (!is_new) {
+      flight->second.waiters.push_back({std::move(done), floor});
+      ++joins_;
+      return;
+    }
+    known = pages_.begin_load(text, entities_of(view_, query));
+    if (known) {
+      list_flights_.erase(flight);
+    } else {
+      flight->second = {std::move(query), {}};
+      flight->second.waiters.push_back({std::move(done), floor});
+      databases_.crew().post([this, text, asked = Clock::now()] { run_list(text, asked); });
+      return;
+    }
+  }
+  databases_.crew().post([done = std::move(done), known] { done(*known); });
+}
+
+void Loader::run_list(const std::string& text, Clock::time_point asked) {
+  ListQuery query;
+  {
+    const std::lock_guard lock(mutex_);
+    query = list_flights_.at(text).query;
+  }
+  if (Clock::now() - asked > databases_.primary().settings().wait_max) {
+    fail_list(text, {Unavailable::Why::busy, "view " + view_.name + ": too many lists are being made; try again"});
+    return;
+  }
+  for (int attempt = 0; attempt < attempts_max; ++attempt) {
+    const Clock::time_point begun = Clock::now();
+    ListPagePtr page;
+    std::int64_t seq = 0;
+    try {
+      page = query_list(query, attempt > 0, &seq);
+    } catch (...) {
+      fail_list(text, unavailable());
+      return;
+    }
+    if (finish_list(text, page, seq, begun)) return;
+  }
+  fail_list(text, never_new_enough(view_.name));
+}
+
+// False: the load goes on.
+bool Loader::finish_list(const std::string& text, const ListPagePtr& page, std::int64_t seq, Clock::time_point begun) {
+  std::vector<ListWaiter> answered, left;
+  Pages::Taken taken;
+  {
+    const std::lock_guard lock(mutex_);
+    taken = pages_.finish_load(text, seq, page);
+    if (taken == Pages::Taken::not_allowed) {
+      ++repeats_;
+      return false;
+    }
+    const auto flight = list_flights_.find(text);
+    for (ListWaiter& waiter : flight->second.waiters) {
+      // Overtaken: right for those who asked before the change; the others wait for another one.
+      const bool good = taken == Pages::Taken::kept || waiter.floor <= seq;
+      (good ? answered : left).push_back(std::move(waiter));
+    }
+    if (left.empty()) {
+      if (taken == Pages::Taken::overtaken) pages_.abandon_load(text);
+      list_flights_.erase(flight);
+    } else {
+      flight->second.waiters = left;
+    }
+  }
+  ListPage answer = *page;
+  if (taken == Pages::Taken::overtaken) answer.behind = std::chrono::ceil<std::chrono::milliseconds>(Clock::now() - begun);
+  for (const ListWaiter& waiter : answered) waiter.done(answer);
+  return left.empty();
+}
+
+void Loader::fail_list(const std::string& text, const Unavailable& why) {
+  std::vector<ListWaiter> waiters;
+  {
+    const std::lock_guard lock(mutex_);
+    pages_.abandon_load(text);
+    const auto flight = list_flights_.find(text);
+    waiters = std::move(flight->second.waiters);
+    list_flights_.erase(flight);
+  }
+  ++failures_;
+  for (const ListWaiter& waiter : waiters) waiter.done(why);
+}
+
+ListPagePtr Loader::query_list(const ListQuery& query, bool on_primary, std::int64_t* seq) {
+  std::vector<std::string> parameters;
+  std::string conditions;
+  const auto parameter = [&](const std::string& value, const std::string& type) {
+    parameters.push_back(value);
+    return "$" + std::to_string(parameters.size()) + "::" + type;
+  };
+  const auto add = [&](const std::string& condition) { conditions += (conditions.empty() ? "" : " AND ") + condition; };
+  for (const Filter& filter : query.filters) {
+    const std::string type = statements_.type_of(filter.column);
+    const std::string column = statements_.column(filter.column);
+    switch (filter.test) {
+      case Filter::Test::equal:
+        add(column + " = ANY (" + parameter(sql::array_text(filter.operands), type + "[]") + ")");
+        break;
+      case Filter::Test::at_least:
+        add(column + " >= " + parameter(filter.operands.at(0), type));
+        break;
+      case Filter::Test::greater:
+        add(column + " > " + parameter(filter.operands.at(0), type));
+        break;
+      case Filter::Test::at_most:
+        add(column + " <= " + parameter(filter.operands.at(0), type));
+        break;
+      case Filter::Test::less:
+        add(column + " < " + parameter(filter.operands.at(0), type));
+        break;
+    }
+  }
+  if (!query.after.empty()) {
+    if (query.after.size() != query.order.size())
+      throw StopError("view " + view_.name + ": a list goes on after " + std::to_string(query.after.size()) +
+                      " values, expected " + std::to_string(query.order.size()));
+    std::string columns, values;
+    for (std::size_t i = 0; i < query.order.size(); ++i) {
+      columns += (i == 0 ? "" : ", ") + statements_.column(query.order[i]);
+      values += (i == 0 ? "" : ", ") + parameter(query.after[i], statements_.type_of(query.order[i]));
+    }
+    add("(" + columns + ")" + (query.descending ? " < " : " > ") + "(" + values + ")");
+  }
+  // One more than asked for tells whether there is another page.
+  const std::string sql = statements_.list(query.order, query.descending, conditions, query.limit + 1);
+
+  auto page = std::make_shared<ListPage>();
+  const auto work = [&](pqxx::transaction_base& transaction) {
+    ++list_queries_;
+    *page = ListPage{};
+    std::string nonce;
+    std::vector<std::string> place;  // of the last row of the page
+    for (const auto& line : execute(transaction, sql, parameters)) {
+      *seq = line[0].as<std::int64_t>();
+      nonce = line[1].c_str();
+      if (line[2].is_null()) break;  // no rows
+      if (page->rows.size() == query.limit) {
+        page->after = std::move(place);
+        break;
+      }
+      page->rows.push_back(line[2].as<std::string>());
+      place.clear();
+      for (std::size_t i = 0; i < query.order.size(); ++i)
+        place.push_back(line[static_cast<int>(3 + i)].as<std::string>());
+    }
+    if (contradicts_(*seq, nonce)) *seq = -1;
+  };
+  if (on_primary) {
+    databases_.primary().read(work);
+  } else {
+    databases_.read_anywhere(work);
+  }
+  return page;
+}
+
+// --- Warm-up.
+
+std::size_t Loader::warm(std::size_t rows) {
+  std::size_t taken = 0;
+  cache_.begin_bulk();
+  try {
+    databases_.primary().read(warm_max, [&](pqxx::transaction_base& transaction) {
+      for (const auto& line : transaction.exec(statements_.warm(rows))) {
+        std::string json = line[1].as<std::string>();
+        const std::string key = key_of_row(view_, json);
+        const auto seq = line[0].as<std::int64_t>();
+        if (cache_.offer(key, {seq, make_row(style_, HotRow::Kind::row, std::move(json))})) ++taken;
+      }
+    });
+  } catch (...) {
+    cache_.end_bulk();
+    throw;
+  }
+  cache_.end_bulk();
+  return taken;
+}
+
+Loader::Figures Loader::figures() const { return {rows_, queries_, joins_, repeats_, failures_, list_queries_}; }
+
+}  // namespace daybook::reader

@@ -1,0 +1,93 @@
+// Brings rows and pages from the database into memory: once however many ask (single flight), and the misses of one
+// moment with one query. Any thread.
+#pragma once
+
+#include <absl/container/flat_hash_map.h>
+
+#include <atomic>
+#include <deque>
+#include <functional>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "reader/cache.h"
+#include "reader/databases.h"
+#include "reader/hot_row.h"
+#include "reader/pages.h"
+#include "reader/rows.h"
+#include "sql/render_reader.h"
+
+namespace daybook::reader {
+
+class Loader {
+ public:
+  using RowDone = std::function<void(Result<HotRowPtr>)>;
+  using ListDone = std::function<void(Result<ListPage>)>;
+  // Does memory know the commit `seq` under another mark than `nonce`? Then that database is not the feed's.
+  using Contradicts = std::function<bool(std::int64_t seq, const std::string& nonce)>;
+
+  Loader(const ViewDefinition& view, sql::ReaderStatements statements, const AnswerStyle& style, Cache& cache,
+         Pages& pages, Frontier& frontier, Databases& databases, Contradicts contradicts);
+
+  void load(std::string key, RowDone done);
+  void list(ListQuery query, ListDone done);
+  // Fills memory with the newest days, at most `rows` rows. Blocks. Throws as Pool::read does. Returns how many it took.
+  std::size_t warm(std::size_t rows);
+
+  struct Figures {
+    std::uint64_t rows = 0;     // loaded
+    std::uint64_t queries = 0;  // that was done with
+    std::uint64_t joins = 0;    // asked for a row or page that was being loaded
+    std::uint64_t repeats = 0;  // loads that were not allowed to be shown
+    std::uint64_t failures = 0;
+    std::uint64_t list_queries = 0;
+  };
+  Figures figures() const;
+
+ private:
+  struct ListWaiter {
+    ListDone done;
+    std::int64_t floor = 0;  // what memory had when it asked: its answer is at least that new
+  };
+  struct ListFlight {
+    ListQuery query;
+    std::vector<ListWaiter> waiters;
+  };
+  struct Answer {
+    std::int64_t seq = 0;
+    std::string nonce;
+    std::vector<HotRowPtr> rows;  // one for each key asked for
+  };
+
+  void run_batches();
+  void load_batch(std::vector<std::string> keys);
+  Answer query_rows(const std::vector<std::string>& keys, bool on_primary);
+  bool finish(const std::string& key, const Loaded& loaded);
+  void fail(const std::string& key, const Unavailable& why);
+  std::vector<RowDone> take_waiters(const std::string& key);
+  void run_list(const std::string& text, std::chrono::steady_clock::time_point asked);
+  ListPagePtr query_list(const ListQuery& query, bool on_primary, std::int64_t* seq);
+  bool finish_list(const std::string& text, const ListPagePtr& page, std::int64_t seq,
+                   std::chrono::steady_clock::time_point begun);
+  void fail_list(const std::string& text, const Unavailable& why);
+
+  const ViewDefinition& view_;
+  const sql::ReaderStatements statements_;
+  const AnswerStyle style_;
+  const HotRowPtr absent_;
+  Cache& cache_;
+  Pages& pages_;
+  Frontier& frontier_;
+  Databases& databases_;
+  const Contradicts contradicts_;
+
+  std::mutex mutex_;
+  absl::flat_hash_map<std::string, std::vector<RowDone>, KeyHash, KeyEqual> row_flights_;  // by key: who waits
+  std::deque<std::string> queue_;
+  int batches_ = 0;  // being done
+  absl::flat_hash_map<std::string, ListFlight, KeyHash, KeyEqual> list_flights_;
+  std::atomic<std::uint64_t> rows_{0}, queries_{0}, joins_{0}, repeats_{0}, failures_{0}, list_queries_{0};
+};
+
+}  // namespace daybook::reader

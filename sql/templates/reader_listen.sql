@@ -1,0 +1,2 @@
+-- Workers notify after their commits.
+LISTEN daybook_change_{{generation}}
