@@ -23,7 +23,8 @@ from harness import PROGRAM, ROOT, VIEWS, Database, Daybook, wait_until
 from proxy import KafkaProxy, Proxy
 from servers import Cluster, Postgresql, create_topic, kafka, log_ends, on_port
 
-RECOVERY_SECONDS = 120
+RECOVERY_SECONDS = 120  # without any progress
+RECOVERY_SECONDS_MAX = 600
 TOPIC = "soak.events"
 
 
@@ -185,9 +186,18 @@ class System:
             return ends if ends and (self.traffic_ends or ends != before) else None
 
         ends = wait_until(later_ends, "traffic goes on", RECOVERY_SECONDS)
-        wait_until(lambda: self.answers(lambda: self.database.has_applied(self.view.name, ends)),
-                   lambda: f"{ends} applied, is at {self.answers(lambda: self.database.positions(self.view.name))}",
-                   RECOVERY_SECONDS)
+        # On a machine that is busy with other things it may take long; but it may not stand still.
+        moved = [None, time.monotonic()]
+
+        def applied():
+            at = self.answers(lambda: self.database.positions(self.view.name))
+            if at and at != moved[0]:
+                moved[:] = [at, time.monotonic()]
+            if time.monotonic() - moved[1] > RECOVERY_SECONDS:
+                raise AssertionError(f"no position moved for {RECOVERY_SECONDS} s: {ends} applied, is at {at}")
+            return self.answers(lambda: self.database.has_applied(self.view.name, ends))
+
+        wait_until(applied, lambda: f"{ends} applied, is at {moved[0]}", RECOVERY_SECONDS_MAX)
         return time.monotonic() - began
 
     @staticmethod
