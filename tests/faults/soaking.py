@@ -21,7 +21,7 @@ from faults import classes, schedule
 from fleet import Fleet
 from harness import PROGRAM, ROOT, VIEWS, Database, Daybook, wait_until
 from proxy import KafkaProxy, Proxy
-from servers import Cluster, Postgresql, create_topic, kafka, log_ends, on_port
+from servers import Cluster, Postgresql, Server, create_topic, kafka, log_ends, on_port
 
 RECOVERY_SECONDS = 120  # without any progress
 RECOVERY_SECONDS_MAX = 600
@@ -357,8 +357,10 @@ def soak(options):
             system.stop()
             if system.standbys:
                 system.database_server.end()
-            if system.cluster:
-                system.cluster.end()
+        for node in (1, 2, 3):  # also those of a cluster whose system could not be set up
+            broker = Server(f"kafka-{node}", folder, None)
+            if broker.is_running():
+                broker.kill()
         subprocess.run(services + ["stop", str(folder)], check=False, stdout=sys.stderr)
         if succeeded:
             shutil.rmtree(folder, ignore_errors=True)
