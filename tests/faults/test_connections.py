@@ -33,33 +33,23 @@ def test_answers_of_the_database_lost(running):
     running.check()
 
 
-<<<<<<< HEAD
-def test_connections_cut_between_a_commit_and_its_notification(daybook, view, traffic_and_fleet, proxies):
+def test_connections_cut_between_a_commit_and_its_notification(running):
     """The commit counts although readers could not be told; what is asked of the broken session next starts again."""
-    traffic, fleet = traffic_and_fleet
-    trapped = proxies.database.trapped
-    proxies.database.cut_before(b"NOTIFY daybook_change_")
-    wait_until(lambda: proxies.database.trapped > trapped + 3, "commits whose notifications are cut off", 30)
-    proxies.database.heal()
-    fleet.wait_for_line("[warning]", view.name, "committed, but telling the readers failed")
-    finish(daybook, view, traffic)
+    database = running.proxies.database
+    trapped = database.trapped
+    database.cut_before(b"NOTIFY daybook_change_")
+    wait_until(lambda: database.trapped > trapped + 3, "commits whose notifications are cut off", 30)
+    database.heal()
+    running.fleet.wait_for_line("[warning]", running.view.name, "committed, but telling the readers failed")
+    running.check()
 
 
-def test_a_database_that_takes_no_connections_for_a_while(daybook, view, traffic_and_fleet, proxies):
-    traffic, fleet = traffic_and_fleet
-    proxies.database.refuse()
-    fleet.wait_for_line(view.name, "can't connect", "trying again")
-    proxies.database.heal()
-    fleet.wait_for_line(view.name, "goes on; reads")
-    finish(daybook, view, traffic)
-=======
 def test_a_database_that_takes_no_connections_for_a_while(running):
     running.proxies.database.refuse()
     running.fleet.wait_for_line(running.view.name, "can't connect", "trying again")
     running.proxies.database.heal()
     running.fleet.wait_for_line(running.view.name, "goes on; reads")
     running.check()
->>>>>>> faults
 
 
 def test_a_slow_way_to_both(running):
