@@ -57,7 +57,7 @@ struct SourceRule {
 };
 
 // How the reader serves the rows (docs/reader.md). Rows do not depend on it, so it may change at any time.
-struct ReaderSettings {
+struct Serving {
   std::string cache_control = "no-cache";  // of the answers that do not depend on who asks
   std::vector<std::string> filters;        // columns that lists can be filtered by, beside the first ones of the key
   std::vector<std::string> order;          // of lists; the rest of the key comes behind it
@@ -78,7 +78,7 @@ struct ViewDefinition {
   std::optional<std::int64_t> max_future_seconds;
   std::uint64_t deduplication_window_events = 20'000'000;  // a minimum
   std::string canonical_json;  // the definition as stored and compared: sorted members, no white space
-  ReaderSettings reader;
+  Serving reader;
   std::string reader_json;  // the member `reader` in the same form, no part of canonical_json; empty: there is none
 
   // The distinct topics in order of first mention; Record::topic indexes this list.

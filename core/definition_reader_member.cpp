@@ -52,7 +52,7 @@ bool is_reserved_path(std::string_view path) {
   });
 }
 
-ReaderSettings ReaderMember::read(const JsonNode& node) {
+Serving ReaderMember::read(const JsonNode& node) {
   if (!members(node, reader_members, expectation(root_members, "reader"))) return {};
   if (const JsonNode* member = node.member("cache_control")) read_cache_control(*member);
   if (const JsonNode* member = node.member("filters")) settings_.filters = read_columns(*member, reader_members);

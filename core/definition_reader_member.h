@@ -17,7 +17,7 @@ class ReaderMember : public DefinitionShape {
   ReaderMember(const ViewDefinition& view, bool key_known, bool columns_known)
       : view_(view), key_known_(key_known), columns_known_(columns_known) {}
 
-  ReaderSettings read(const JsonNode& node);
+  Serving read(const JsonNode& node);
 
  private:
   void read_cache_control(const JsonNode& node);
@@ -31,7 +31,7 @@ class ReaderMember : public DefinitionShape {
   const ViewDefinition& view_;
   const bool key_known_;
   const bool columns_known_;
-  ReaderSettings settings_;
+  Serving settings_;
   std::map<std::string, std::string> shapes_;  // of routes, without the columns' names -> the route
 };
 

@@ -12,6 +12,7 @@ import signal
 import subprocess
 import time
 import uuid
+from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 from urllib.parse import urlsplit
@@ -91,8 +92,8 @@ class Database:
         return all(stored.get(partition, -1) >= offset for partition, offset in positions.items())
 
 
-@pytest.fixture
-def database(services):
+@contextmanager
+def new_database(services):
     name = "test_" + uuid.uuid4().hex[:12]
     server = Database(services.database)
 
@@ -106,6 +107,12 @@ def database(services):
     execute(f"CREATE DATABASE {name}")
     yield Database(urlsplit(services.database)._replace(path="/" + name).geturl())
     execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture
+def database(services):
+    with new_database(services) as created:
+        yield created
 
 
 class Process:
@@ -187,9 +194,9 @@ class Daybook:
         return self.run("verify", view.name, status=status)
 
 
-@pytest.fixture
-def daybook(services, database, tmp_path):
-    program = Daybook(services, database, tmp_path)
+@contextmanager
+def new_daybook(services, database, folder):
+    program = Daybook(services, database, folder)
     yield program
     for process in program.processes:
         if process.is_running():
@@ -198,8 +205,13 @@ def daybook(services, database, tmp_path):
 
 
 @pytest.fixture
-def make_view(tmp_path, daybook):
-    """Makes a view of a definition file under names of this test's own, applied to its database."""
+def daybook(services, database, tmp_path):
+    with new_daybook(services, database, tmp_path) as program:
+        yield program
+
+
+def view_maker(daybook, folder):
+    """What makes views of a definition file under names of their own, applied to that database."""
     daybook.run("migrate")
     topic = "test." + uuid.uuid4().hex[:12]
 
@@ -211,12 +223,18 @@ def make_view(tmp_path, daybook):
         for rule in definition["sources"]:
             rule["topic"] = topic
         definition.update(changes)
-        file = tmp_path / f"{definition['view']}.json"
+        file = folder / f"{definition['view']}.json"
         file.write_text(json.dumps(definition, indent=2))
         daybook.run("views", "apply", file)
         return SimpleNamespace(name=definition["view"], topic=topic, file=file, definition=definition)
 
     return make
+
+
+@pytest.fixture
+def make_view(tmp_path, daybook):
+    """Makes a view of a definition file under names of this test's own, applied to its database."""
+    return view_maker(daybook, tmp_path)
 
 
 @pytest.fixture

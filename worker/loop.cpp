@@ -63,6 +63,7 @@ void Loop::round() {
   if (committer_->busy()) {
     if (const std::optional<CommitOutcome> outcome = committer_->outcome(0ms)) settle(*outcome);
   }
+  report_slow_commit();
   if (!synchronized_ && !committer_->busy() && clock_.now() >= retry_at_) synchronize();
   if (committer_->busy() && is_full() && !stalled_ && !wait_for_committer()) return;
   blocked_since_.reset();
@@ -336,6 +337,7 @@ void Loop::start_commit() {
     if (range != flying_->ranges().end()) owned[partition.name] = {range->second.from, partition.epoch};
   }
   commit_started_at_ = clock_.now();
+  slow_commit_reported_ = false;
   committer_->start(*flying_, std::move(owned), known_.seq);
 }
 

@@ -102,6 +102,7 @@ class Loop {
   void note_reused_id(const Record& record, const TopicPartition& partition);
   void note_reused_id(const std::string& what);
   void report_reused_ids();
+  void report_slow_commit();
   std::string place_of(const Fingerprint& fingerprint) const;
 
   void on_revoked();
@@ -197,6 +198,7 @@ class Loop {
   std::string last_reused_id_;
   std::optional<Time> reused_ids_reported_at_;
   Time commit_started_at_{};
+  bool slow_commit_reported_ = false;  // of the commit under way
   std::optional<Time> committed_at_;
   bool database_connected_ = false;  // as of when the store was last free
 

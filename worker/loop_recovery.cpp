@@ -89,7 +89,10 @@ void Loop::synchronize() {
     } else {
       // An assignment of nothing has to be answered, too: else the group waits for this member for ever, and it never
       // takes over.
-      if (joined_) source_.start({});
+      if (joined_) {
+        source_.start({});
+        spdlog::info("{}: reads nothing: the group gave all partitions to other workers", view_.name);
+      }
       paused_.reset();  // a view's pause concerns those who read it
       last_trouble_.clear();
       synchronized_ = true;

@@ -1,4 +1,6 @@
 // What the loop tells about itself.
+#include <spdlog/spdlog.h>
+
 #include "worker/loop.h"
 
 namespace daybook {
@@ -17,6 +19,14 @@ const char* to_string(ViewStatus::State state) {
       return "paused";
   }
   return "";
+}
+
+// Once for each such commit: a database that is slow or silent says nothing itself.
+void Loop::report_slow_commit() {
+  if (slow_commit_reported_ || !committer_->busy() || clock_.now() - commit_started_at_ <= limits_.stall_max) return;
+  slow_commit_reported_ = true;
+  spdlog::warn("{}: the database has not answered a commit of {} events for more than {} ms; polling goes on",
+               view_.name, flying_->events(), limits_.stall_max.count());
 }
 
 std::pair<ViewStatus::State, std::string> Loop::state() const {

@@ -1,9 +1,11 @@
 // `daybook worker` that kills itself at a named point of the commit's way: for tests, never installed.
 //
 // The real ports are wrapped; DAYBOOK_FAILPOINT=NAME:N names the point and the pass at which the process gets SIGKILL,
-// or with DAYBOOK_FAILPOINT_SIGNAL=STOP SIGSTOP: it freezes there and goes on after SIGCONT.
-// A point named *.during is a moment inside the database's call: another thread kills DAYBOOK_FAILPOINT_DELAY_MS after
-// the call was begun. `failpoint_worker list` prints the names.
+// or with DAYBOOK_FAILPOINT_SIGNAL=STOP SIGSTOP: it freezes there and goes on after SIGCONT. Without it nothing
+// happens. A point named *.during is a moment inside the database's call: another thread kills
+// DAYBOOK_FAILPOINT_DELAY_MS after the call was begun. `failpoint_worker list` prints the names. DAYBOOK_PATIENCE_MS=N
+// shortens how long it bears with a commit without an answer and with a log that is too short: tests need not wait as
+// long as an operator wants to.
 #include <signal.h>
 #include <spdlog/spdlog.h>
 #include <unistd.h>
@@ -38,7 +40,8 @@ class Failpoint {
  public:
   Failpoint() {
     const char* text = std::getenv("DAYBOOK_FAILPOINT");
-    const std::string whole = text == nullptr ? "" : text;
+    if (text == nullptr) return;
+    const std::string whole = text;
     const std::size_t colon = whole.find(':');
     name_ = whole.substr(0, colon);
     const bool known = std::find(std::begin(names), std::end(names), name_) != std::end(names);
@@ -180,6 +183,9 @@ int run(int argc, char** argv) {
     settings.brokers = broker.brokers;
     settings.properties = kafka::parse_properties(broker.properties);
     settings.database = database.uri;
+    if (const char* patience = std::getenv("DAYBOOK_PATIENCE_MS")) {
+      settings.limits.stall_max = settings.limits.short_log_patience = std::chrono::milliseconds(atoi(patience));
+    }
     settings.decorate = [&](Ports real) {
       const std::lock_guard lock(mutex);  // each view's thread asks
       sources.push_back(std::make_unique<FailingSource>(real.source, failpoint));

@@ -7,11 +7,11 @@ import subprocess
 
 import psycopg2
 from confluent_kafka.admin import NewPartitions
-from harness import ROOT, wait_until
-from paused_views import topic_recreated, unclean_election
+from fleet import FAILPOINT_WORKER
+from harness import wait_until
+from side_views import database_away, topic_recreated, unclean_election
 from servers import autocommit, fill, small_disk
 
-FAILPOINT_WORKER = os.environ.get("DAYBOOK_FAILPOINT_WORKER", str(ROOT / "build/release/tests/failpoint_worker"))
 PARTITIONS_MAX = 12
 SESSION_SECONDS = 1.0  # fleet.SOON
 
@@ -73,17 +73,39 @@ def rebalance_storm(system, chance):
 
 def broker_kill(system, chance):
     """Of three brokers any one: leaders change."""
-    broker = chance.choice(system.cluster.nodes) if system.cluster else system.broker
+    if system.cluster is None:
+        system.broker.kill()
+        system.wait(chance.uniform(0, 4))
+        system.broker.start()
+        return
+    broker = chance.choice(system.cluster.nodes)
+    led = sum(leader == broker.number for leader in system.leaders().values())
     broker.kill()
+
+    def moved():
+        leaders = system.answers(system.leaders)
+        return leaders and all(leader not in (-1, broker.number) for leader in leaders.values())
+
+    wait_until(moved, f"others lead what broker {broker.number} led", 60)
+    system.evidence["leader changes"] += led
+    system.note(f"broker {broker.number} led {led} partitions")
     system.wait(chance.uniform(0, 4))
     broker.start()
 
 
 def coordinator_kill(system, chance):
-    broker = system.coordinator()
-    broker.kill()
+    former = system.coordinator()
+    former.kill()
+
+    def moved():
+        found = system.answers(system.coordinator)
+        return found if found and found is not former else None
+
+    present = wait_until(moved, f"another broker coordinates the group, not {former.number}", 60)
+    system.evidence["coordinator moves"] += 1
+    system.note(f"broker {former.number} -> {present.number}")
     system.wait(chance.uniform(0, 8))
-    broker.start()
+    former.start()
 
 
 def partitions_added(system, chance):
@@ -219,18 +241,24 @@ ALWAYS = [
     lagging_standby_promoted, connections_cut, answers_lost, connections_refused, connections_stopped, connections_slow,
 ]
 ON_A_CLUSTER = [coordinator_kill, unclean_election]
+ONCE = [database_away]  # too long for each round
 
 
 def classes(brokers):
-    return ALWAYS + (ON_A_CLUSTER if brokers > 1 else [])
+    return ALWAYS + ONCE + (ON_A_CLUSTER if brokers > 1 else [])
 
 
-def schedule(seed, brokers):
-    """An endless, reproducible order of faults: each class once a round, each with a generator of its own."""
+def schedule(seed, brokers, only=None):
+    """An endless, reproducible order of faults: each class once a round, each with a generator of its own.
+
+    `only` names the classes that come; those that come once come each round if there are no others.
+    """
     order = random.Random(seed)
+    chosen = [fault for fault in classes(brokers) if not only or fault.__name__ in only]
+    again = [fault for fault in chosen if fault not in ONCE] or chosen
     number = 0
     while True:
-        round_ = classes(brokers)
+        round_ = list(again if number else chosen)
         order.shuffle(round_)
         for fault in round_:
             number += 1

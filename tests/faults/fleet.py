@@ -1,13 +1,19 @@
 """Workers of one view under load, for the fault tests and the soak."""
 
+import os
 import time
 
-from harness import wait_until
+from harness import ROOT, wait_until
 from servers import on_port
 
 # Short timeouts, so that a test sees the group move on soon.
 SOON = ("--kafka", "session.timeout.ms=1000", "--kafka", "heartbeat.interval.ms=200",
         "--kafka", "topic.metadata.refresh.interval.ms=500", "--kafka", "reconnect.backoff.max.ms=500")
+
+
+FAILPOINT_WORKER = os.environ.get("DAYBOOK_FAILPOINT_WORKER", str(ROOT / "build/release/tests/failpoint_worker"))
+# The same worker with less patience than an operator wants, so that a test need not wait for it.
+IMPATIENT = {"program": FAILPOINT_WORKER, "env": {"DAYBOOK_PATIENCE_MS": "500"}}
 
 
 class Fleet:
@@ -21,15 +27,20 @@ class Fleet:
             self.arguments += ["--brokers", proxies.kafka.brokers,
                                "--database", on_port(daybook.database.uri, proxies.database.port)]
         self.workers = []
+        self.marks = {}
 
     def add(self, **how):
         self.workers.append(self.daybook.start_worker(self.view, *self.arguments, **how))
         return self.workers[-1]
 
-    def log(self):
-        return "".join(worker.output() for worker in self.workers)
+    def mark(self):
+        """From now on only what comes is the log."""
+        self.marks = {worker.pid: len(worker.output()) for worker in self.workers}
 
-    def wait_for_line(self, *parts, deadline=20):
+    def log(self):
+        return "".join(worker.output()[self.marks.get(worker.pid, 0):] for worker in self.workers)
+
+    def wait_for_line(self, *parts, deadline=60):
         """Waits until one line of one worker's log has all of these parts, and returns it."""
 
         def found():
@@ -37,22 +48,10 @@ class Fleet:
 
         return wait_until(found, lambda: f"a line with {parts} in\n{self.log()[-3000:]}", deadline)
 
-    def wait_for_progress(self, commits=1, deadline=30):
+    def wait_for_progress(self, commits=1, deadline=60):
         """Waits until the view's head has moved by so many commits."""
         target = self.seq() + commits
         wait_until(lambda: self.seq() >= target, lambda: f"commit {target} of {self.view.name}, is at {self.seq()}", deadline)
-
-    def wait_until_quiet(self, seconds=1.5):
-        """Waits until no commit has happened for so long."""
-        last = [None, 0.0]
-
-        def quiet():
-            now, seq = time.monotonic(), self.seq()
-            if seq != last[0]:
-                last[:] = [seq, now]
-            return now - last[1] >= seconds
-
-        wait_until(quiet, f"no commit of {self.view.name} comes for {seconds} s")
 
     def seq(self):
         rows = self.daybook.database.query(
@@ -76,7 +75,7 @@ class Load:
         self.topic = view.topic
         self.process = daybook.start(
             "simulate", "bloodbank", "--topic", view.topic, "--create-topics", 4, "--events", 0, "--rate", rate,
-            "--duplicates", 0.05, "--late", 0.05, "--poison", 0.001, "--seed", seed, *arguments)
+            "--duplicates", 0.05, "--poison", 0.001, "--seed", seed, *(arguments or ("--late", 0.05)))
         wait_until(lambda: self.process.is_running(), "the load runs")
 
     def end(self):

@@ -15,7 +15,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import psycopg2
-from confluent_kafka import KafkaException
+from confluent_kafka import Consumer, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 from harness import ROOT, wait_until
 
@@ -66,18 +66,21 @@ class Server:
         self.wait_for_end()
 
     def start(self):
-        """On the same port as before: clients wait for it there."""
+        """On the same port as before: clients wait for it there. Others may have taken it for a moment, and look at ports too."""
         expected = self.port
-        end = time.monotonic() + 30
+        end = time.monotonic() + 60
         while True:
             try:
                 self.launch(self.service, set())
-                break
+                if self.port == expected:
+                    return
+                self.kill()
             except services.Failure:
                 if self.is_running() or time.monotonic() > end:
                     raise
-        if self.port != expected:
-            raise RuntimeError(f"{self.service.name} came back on port {self.port}, expected {expected}")
+            if time.monotonic() > end:
+                raise RuntimeError(f"{self.service.name} came back on port {self.port}, expected {expected}")
+            self.service.port_file.write_text(f"{expected}\n")
 
 
 def kafka(run_dir):
@@ -113,6 +116,7 @@ share.coordinator.state.topic.replication.factor=3
         base = (ROOT / "scripts/kafka/server.properties").read_text()
         quick = ["-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC"]
         for number, node in enumerate(self.nodes, 1):
+            node.number = number
             node.service.dir.mkdir()
             config = node.service.dir / "server.properties"
             config.write_text(base + self.SETTINGS.format(
@@ -200,8 +204,10 @@ class Postgresql(Server):
         shutil.rmtree(self.service.dir, ignore_errors=True)
 
 
-def create_topic(admin, topic, partitions, replication=1, **config):
-    for done in admin.create_topics([NewTopic(topic, partitions, replication, config=config)]).values():
+def create_topic(admin, topic, partitions, replication=1, replicas=None, **config):
+    """`replicas`: the brokers that each partition is put on, the first of which leads it."""
+    where = {"replica_assignment": [replicas] * partitions} if replicas else {"replication_factor": replication}
+    for done in admin.create_topics([NewTopic(topic, partitions, **where, config=config)]).values():
         done.result(30)
 
     def shown():
@@ -225,6 +231,17 @@ def recreate_topic(admin, topic, partitions):
             return False  # the former one is still being removed
 
     wait_until(created, f"{topic} is created again")
+
+
+def log_ends(brokers, topic):
+    """{"topic/partition": offset behind the last record} as Kafka tells it now."""
+    consumer = Consumer({"bootstrap.servers": brokers, "group.id": "faults", "log_level": 0})
+    try:
+        partitions = consumer.list_topics(topic, timeout=30).topics[topic].partitions
+        return {f"{topic}/{number}": consumer.get_watermark_offsets(TopicPartition(topic, number), timeout=30)[1]
+                for number in partitions}
+    finally:
+        consumer.close()
 
 
 def autocommit(uri, *statements):

@@ -14,15 +14,17 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import confluent_kafka
+import memory
 import psycopg2
 from confluent_kafka.admin import AdminClient
 from faults import classes, schedule
 from fleet import Fleet
 from harness import PROGRAM, ROOT, VIEWS, Database, Daybook, wait_until
 from proxy import KafkaProxy, Proxy
-from servers import Cluster, Postgresql, create_topic, kafka, on_port
+from servers import Cluster, Postgresql, Server, create_topic, kafka, log_ends, on_port
 
-RECOVERY_SECONDS = 120
+RECOVERY_SECONDS = 120  # without any progress
+RECOVERY_SECONDS_MAX = 600
 TOPIC = "soak.events"
 
 
@@ -33,6 +35,8 @@ class System:
         self.options = options
         self.say = say
         self.notes = []
+        self.evidence = Counter()  # what the servers show to have happened
+        self.peak = 0  # memory of the worker that took most
         self.standbys = 0
         self.side_views = 0
         self.folder = folder
@@ -119,6 +123,7 @@ class System:
         """Starts a worker for each that is missing, and traffic when it ended; notes what ended by itself."""
         while not self.ending.wait(0.1):
             with self.lock:
+                self.peak = max([self.peak, *(memory.peak(worker.pid) for worker in self.running())])
                 for worker in [worker for worker in self.fleet.workers if not worker.is_running()]:
                     self.fleet.workers.remove(worker)
                     if worker.pid not in self.expected:
@@ -169,13 +174,7 @@ class System:
         return len(self.admin.list_topics(TOPIC, timeout=30).topics[TOPIC].partitions)
 
     def ends(self):
-        consumer = confluent_kafka.Consumer({"bootstrap.servers": self.brokers, "group.id": "soak", "log_level": 0})
-        try:
-            return {f"{TOPIC}/{partition}": consumer.get_watermark_offsets(
-                confluent_kafka.TopicPartition(TOPIC, partition), timeout=30)[1]
-                for partition in range(self.partition_count())}
-        finally:
-            consumer.close()
+        return log_ends(self.brokers, TOPIC)
 
     def wait_until_applied(self):
         """Something published after now is applied, and all before it; returns after how many seconds."""
@@ -187,9 +186,18 @@ class System:
             return ends if ends and (self.traffic_ends or ends != before) else None
 
         ends = wait_until(later_ends, "traffic goes on", RECOVERY_SECONDS)
-        wait_until(lambda: self.answers(lambda: self.database.has_applied(self.view.name, ends)),
-                   lambda: f"{ends} applied, is at {self.answers(lambda: self.database.positions(self.view.name))}",
-                   RECOVERY_SECONDS)
+        # On a machine that is busy with other things it may take long; but it may not stand still.
+        moved = [None, time.monotonic()]
+
+        def applied():
+            at = self.answers(lambda: self.database.positions(self.view.name))
+            if at and at != moved[0]:
+                moved[:] = [at, time.monotonic()]
+            if time.monotonic() - moved[1] > RECOVERY_SECONDS:
+                raise AssertionError(f"no position moved for {RECOVERY_SECONDS} s: {ends} applied, is at {at}")
+            return self.answers(lambda: self.database.has_applied(self.view.name, ends))
+
+        wait_until(applied, lambda: f"{ends} applied, is at {moved[0]}", RECOVERY_SECONDS_MAX)
         return time.monotonic() - began
 
     @staticmethod
@@ -201,14 +209,15 @@ class System:
             return None
 
     def coordinator(self):
-        """The broker that the fleet's group is at."""
+        """The broker that the fleet's group is at; None while there is none."""
         group = f"daybook.{self.view.name}"
         described = self.admin.describe_consumer_groups([group])[group].result(30)
-        return self.cluster.nodes[described.coordinator.id - 1]
+        number = described.coordinator.id if described.coordinator else -1
+        return self.cluster.nodes[number - 1] if number > 0 else None
 
-    def brokers_of(self, topic):
-        return [self.cluster.nodes[number - 1]
-                for number in self.admin.list_topics(topic, timeout=30).topics[topic].partitions[0].replicas]
+    def leaders(self):
+        """{partition: number of the broker that leads it}, of the view's topic."""
+        return {number: part.leader for number, part in self.admin.list_topics(TOPIC, timeout=30).topics[TOPIC].partitions.items()}
 
     def verify(self, view=None):
         done = subprocess.run([PROGRAM, "verify", view or self.view.name, "--json"], env=self.daybook.env,
@@ -231,9 +240,7 @@ class Run:
     def inject(self, system):
         began = time.monotonic()
         end = began + 60 * self.options.minutes
-        for number, fault, chance in schedule(self.options.seed, self.options.brokers):
-            if self.options.only and fault.__name__ not in self.options.only:
-                continue
+        for number, fault, chance in schedule(self.options.seed, self.options.brokers, self.options.only):
             if time.monotonic() >= end:
                 return
             name = fault.__name__.replace("_", " ")
@@ -275,6 +282,7 @@ class Run:
             "seed": self.options.seed, "minutes": self.options.minutes, "workers": self.options.workers, "brokers": self.options.brokers,
             "faults": {name: {"injected": count, "slowest_recovery_s": round(self.slowest.get(name, 0), 1)}
                        for name, count in sorted(self.injected.items())},
+            "evidence": dict(sorted(system.evidence.items())), "peak_worker_mib": system.peak // memory.MIB,
             "faults_injected": sum(self.injected.values()),
             **{name: found.get(name) for name in
                ("events", "rows", "duplicates", "dead_letters", "uncertain_rows", "differences")},
@@ -290,6 +298,9 @@ def table(result):
     for name in ("events", "rows", "duplicates", "dead_letters", "uncertain_rows", "verifications", "differences"):
         value = "not known" if result[name] is None else f"{result[name]:,}"
         lines.append(f"{name.replace('_', ' '):28} {value:>8}")
+    for name, count in result["evidence"].items():
+        lines.append(f"{name:42} {count:8,}")
+    lines.append(f"{'MiB of the worker that took most':42} {result['peak_worker_mib']:8,}")
     lines.append(f"{'workers ended by themselves':28} {len(result['unexpected_exits']):8}")
     lines += [f"  {line}" for line in result["unexpected_exits"]]
     if result["failure"]:
@@ -319,7 +330,9 @@ def soak(options):
     system = None
     succeeded = False
     try:
-        subprocess.run(services + ["start", str(folder)], check=True, stdout=sys.stderr)
+        for attempt in range(3):  # on a machine that is busy with other things a broker may not come up in time
+            if subprocess.run(services + ["start", str(folder)], check=attempt == 2, stdout=sys.stderr).returncode == 0:
+                break
         system = System(folder, options, say)
         system.supervisor.start()
         wait_until(lambda: system.answers(system.seq), "the fleet commits", RECOVERY_SECONDS)
@@ -330,6 +343,8 @@ def soak(options):
                 system.end_traffic()
                 system.wait_until_applied()
                 run.verify(system)
+                if system.peak > memory.bound(run.found["events"]):
+                    run.failure = f"a worker took {system.peak} bytes, expected at most {memory.bound(run.found['events'])}"
         except (AssertionError, RuntimeError) as error:
             run.failure = str(error)
         result = run.result(system)
@@ -342,8 +357,10 @@ def soak(options):
             system.stop()
             if system.standbys:
                 system.database_server.end()
-            if system.cluster:
-                system.cluster.end()
+        for node in (1, 2, 3):  # also those of a cluster whose system could not be set up
+            broker = Server(f"kafka-{node}", folder, None)
+            if broker.is_running():
+                broker.kill()
         subprocess.run(services + ["stop", str(folder)], check=False, stdout=sys.stderr)
         if succeeded:
             shutil.rmtree(folder, ignore_errors=True)

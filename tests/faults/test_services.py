@@ -26,16 +26,12 @@ def postgresql(services):
         server.start()
 
 
-def test_broker_killed_and_restarted(daybook, view, load, make_fleet, broker):
-    traffic = load()
-    fleet = make_fleet(2)
-    fleet.wait_until_shared()
+def test_broker_killed_and_restarted(running, broker):
     broker.kill()
-    fleet.wait_for_line("kafka:", str(broker.port), "Connection refused")
+    running.fleet.wait_for_line("kafka:", str(broker.port), "Connection refused")
     broker.start()
-    fleet.wait_for_progress(3)
-    daybook.wait_until_applied(view, traffic.end())
-    daybook.verify(view)
+    running.fleet.wait_for_progress(3)
+    running.check()
 
 
 def test_broker_killed_during_a_redrive(daybook, database, view, admin, broker, producer):
@@ -80,30 +76,22 @@ def test_broker_killed_during_a_redrive(daybook, database, view, admin, broker, 
     daybook.verify(view)
 
 
-def test_database_killed_and_restarted(daybook, view, load, make_fleet, postgresql):
-    traffic = load(rate=10000)
-    fleet = make_fleet(2)
-    fleet.wait_until_shared()
+def test_database_killed_and_restarted(running, postgresql):
     postgresql.kill_immediately()
-    fleet.wait_for_line("database:", "Connection refused")
+    running.fleet.wait_for_line("database:", "Connection refused")
     postgresql.start()
-    fleet.wait_for_line(view.name, "goes on; reads")
-    daybook.wait_until_applied(view, traffic.end())
-    daybook.verify(view)
+    running.fleet.wait_for_line(running.view.name, "goes on; reads")
+    running.check()
 
 
-def test_a_database_session_that_crashes(daybook, database, view, load, make_fleet, postgresql):
+def test_a_database_session_that_crashes(running, postgresql):
     """kill -9 of one session's process: the server resets all sessions and recovers."""
-    traffic = load(rate=10000)
-    fleet = make_fleet(2)
-    fleet.wait_until_shared()
-    ((pid,),) = database.query("SELECT pid FROM pg_stat_activity WHERE application_name = %s LIMIT 1",
-                               f"daybook-worker/{view.name}")
+    ((pid,),) = running.database.query("SELECT pid FROM pg_stat_activity WHERE application_name = %s LIMIT 1",
+                                       f"daybook-worker/{running.view.name}")
     os.kill(pid, signal.SIGKILL)
     wait_until(postgresql.answers, "the server has recovered")
-    fleet.wait_for_line(view.name, "goes on; reads")
-    daybook.wait_until_applied(view, traffic.end())
-    daybook.verify(view)
+    running.fleet.wait_for_line(running.view.name, "goes on; reads")
+    running.check()
 
 
 def test_disk_full_for_the_database(daybook, database, view, load, make_fleet, postgresql, tmp_path):

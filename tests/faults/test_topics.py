@@ -1,6 +1,7 @@
 """A topic that is deleted and created again is another log: the view pauses until a person decides."""
 
 import pytest
+from fleet import IMPATIENT
 from harness import wait_until
 from servers import recreate_topic
 
@@ -52,7 +53,7 @@ def test_a_topic_created_again_with_other_records_pauses_the_view(daybook, datab
 
 def test_a_topic_deleted_and_created_again_under_running_workers(daybook, database, view, make_fleet, recreate):
     positions = daybook.simulate(view, *AGAIN, events=5000)
-    fleet = make_fleet(2)
+    fleet = make_fleet(2, **IMPATIENT)  # a log that is too short might grow
     daybook.wait_until_applied(view, positions)
     recreate(view.topic)
     daybook.simulate(view, "--start", "2026-01-01", "--seed", 8, events=100)

@@ -133,7 +133,7 @@ TEST_CASE("a definition with each member") {
   CHECK(view.deduplication_window_events == 1000);
   CHECK(view.topics() == std::vector<std::string>{"first.topic", "second_topic-2"});
 
-  const ReaderSettings& reader = view.reader;
+  const Serving& reader = view.reader;
   CHECK(reader.cache_control == "private, max-age=5");
   CHECK(view.cache_control() == "private, no-cache");  // who asks decides what there is to see
   CHECK(reader.filters == std::vector<std::string>{"day", "flow"});
