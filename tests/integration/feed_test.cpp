@@ -368,7 +368,8 @@ TEST_CASE("a view from before the feed gets one by migrate and views apply, what
     const CommitOutcome outcome = commit(0);
     REQUIRE(std::holds_alternative<Retired>(outcome));
     CHECK(std::get<Retired>(outcome).why.find("`daybook views apply`") != std::string::npos);
-    CHECK(sql::apply_view(*connection, view) == sql::Applied::already_there);
+    // The view is there; how it is served was not stored before migration 8.
+    CHECK(sql::apply_view(*connection, view) == sql::Applied::reader_changed);
     CHECK(std::holds_alternative<Applied>(commit(0)));
     run(seventh);
     CHECK(std::holds_alternative<Applied>(commit(1)));

@@ -30,6 +30,9 @@ class PgView {
     uri_ = uri;
     connection_ = postgres::connect(uri_, "daybook-test");
     sql::migrate(*connection_);
+    // Tests change columns that the file's lists name; those of lists give their own.
+    view_.reader = {};
+    view_.reader_json.clear();
     static int number = 0;
     view_.name = "t" + std::to_string(std::chrono::steady_clock::now().time_since_epoch().count()) + "_" +
                  std::to_string(++number);
