@@ -93,10 +93,9 @@ void Hub::catch_up(Subscriber& subscriber, std::string_view last_event_id) {
   if (last) missed = rows_.changes_since(last->generation, last->seq, last->nonce);
   if (missed) {
     subscriber.stream->write(shared(std::move(text)));
-    subscriber.place = {last->generation, last->seq, last->nonce, 0};
-    std::size_t from = last->index;
+    subscriber.place = *last;
     for (const ChangeSetPtr& set : *missed) {
-      write_set(subscriber, event_texts(set, subscriber.place), std::exchange(from, 0));
+      write_set(subscriber, event_texts(set, subscriber.place));
       subscriber.place = place_after(*set);
     }
     return;
@@ -108,19 +107,19 @@ void Hub::catch_up(Subscriber& subscriber, std::string_view last_event_id) {
       subscriber.place = *place_;
       id = to_string(*place_);
     } else {
-      subscriber.place = {rows_.generation(), rows_.freshness().seq, "", 0};
+      subscriber.place = {rows_.generation(), rows_.freshness().seq, ""};
     }
   }
   text += event_text("reset", id, last_event_id.empty() ? "{\"reason\":\"start\"}" : "{\"reason\":\"gone\"}");
   subscriber.stream->write(shared(std::move(text)));
 }
 
-void Hub::write_set(Subscriber& subscriber, const EventTexts& texts, std::size_t from) const {
-  if (texts.set->reset || (subscriber.takes_all && from == 0)) {
+void Hub::write_set(Subscriber& subscriber, const EventTexts& texts) const {
+  if (texts.set->reset || subscriber.takes_all) {
     if (!texts.all->empty()) subscriber.stream->write(texts.all);
     return;
   }
-  for (std::size_t i = from; i < texts.rows.size(); ++i) {
+  for (std::size_t i = 0; i < texts.rows.size(); ++i) {
     if (subscriber.filter.passes(rows_.definition(), texts.set->rows[i].key)) subscriber.stream->write(texts.rows[i]);
   }
 }
@@ -141,7 +140,7 @@ void Hub::deliver(LoopState& state, const EventTexts& texts) {
     return subscriber.place.generation == set.generation && subscriber.place.seq >= set.seq;
   };
   for (const SubscriberPtr& subscriber : state.others) {
-    if (!has_it(*subscriber)) write_set(*subscriber, texts, 0);
+    if (!has_it(*subscriber)) write_set(*subscriber, texts);
   }
   if (state.by_first.empty()) return;
   const ViewDefinition& view = rows_.definition();

@@ -66,7 +66,7 @@ class Hub : public std::enable_shared_from_this<Hub> {
   void on_change(const ChangeSetPtr& set);
   LoopStatePtr state_of(http::Loop& loop);
   void catch_up(Subscriber& subscriber, std::string_view last_event_id);
-  void write_set(Subscriber& subscriber, const EventTexts& texts, std::size_t from) const;
+  void write_set(Subscriber& subscriber, const EventTexts& texts) const;
   void deliver(LoopState& state, const EventTexts& texts);
   void look_at_waiters(LoopState& state);
   bool has_all(const Positions& next) const;

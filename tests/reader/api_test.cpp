@@ -387,23 +387,23 @@ TEST_CASE("changes: each loop is told once, each client what it asked for") {
       {.seq = 1, .nonce = "a", .rows = {{key_of(here, "2026-01-01"), row1}, {key_of(elsewhere, "2026-01-01"), row2}}});
   CHECK(all->opened->text.empty());
   site.loop.run();
-  CHECK(all->opened->text == "event: row\ndata: " + row1 + "\n\nevent: row\nid: 3-1-a-0\ndata: " + row2 + "\n\n");
+  CHECK(all->opened->text == "event: row\ndata: " + row1 + "\n\nevent: row\nid: 3-1-a\ndata: " + row2 + "\n\n");
   CHECK(one->opened->text == "event: row\ndata: " + row1 + "\n\n");
   CHECK(day->opened->text.empty());
   site.open.commit(commit_of(2, "b"));
   site.loop.run();
   site.open.commit(commit_of(3, "c", {{key_of(here, "2026-01-02"), row1}}));
   site.loop.run();
-  CHECK(day->opened->text == "event: row\nid: 3-3-c-0\ndata: " + row1 + "\n\n");
+  CHECK(day->opened->text == "event: row\nid: 3-3-c\ndata: " + row1 + "\n\n");
   CHECK(one->opened->pieces.back() == day->opened->pieces.back());  // made once
   site.open.commit(commit_of(4, "d", {}, true));
   site.loop.run();
   for (const auto& client : {all, one, day})
-    CHECK(client->opened->text.ends_with("event: reset\nid: 3-4-d-0\ndata: {\"reason\":\"reload\"}\n\n"));
+    CHECK(client->opened->text.ends_with("event: reset\nid: 3-4-d\ndata: {\"reason\":\"reload\"}\n\n"));
 
   day->opened->text.clear();
   site.loop.pass(15s);
-  CHECK(day->opened->text == ": keep-alive\nid: 3-4-d-0\n\n");
+  CHECK(day->opened->text == ": keep-alive\nid: 3-4-d\n\n");
   site.open.fresh.feed_is_lost = true;
   site.loop.pass(1s);
   CHECK(day->opened->text.ends_with("event: feed\ndata: {\"feed\":\"lost\"}\n\n"));
@@ -426,29 +426,35 @@ TEST_CASE("Last-Event-ID: goes on behind it, or says that it can't") {
   const auto from = [&](const std::string& id, const std::string& query = "") {
     return site.begin("/v1/views/open/changes" + query, {{"Last-Event-ID", id}})->opened;
   };
-  const std::string third = "event: row\nid: 3-2-b-0\ndata: " + row(3) + "\n\n";
-  const std::string fourth = "event: row\nid: 3-3-c-0\ndata: " + row(4) + "\n\n";
-  CHECK(from("3-1-a-0")->text == "retry: 1000\n\nevent: row\nid: 3-1-a-1\ndata: " + row(2) + "\n\n" + third + fourth);
-  CHECK(from("3-1-a-1")->text == "retry: 1000\n\n" + third + fourth);  // cut in the middle of a commit
-  CHECK(from("3-1-a-1", "?site=" + here)->text == "retry: 1000\n\n" + third + fourth);
-  CHECK(from("3-1-a-1", "?site=" + elsewhere)->text == "retry: 1000\n\n");
-  const auto last = from("3-3-c-0");
+  const std::string third = "event: row\nid: 3-2-b\ndata: " + row(3) + "\n\n";
+  const std::string fourth = "event: row\nid: 3-3-c\ndata: " + row(4) + "\n\n";
+  CHECK(from("3-1-a")->text == "retry: 1000\n\nevent: row\nid: 3-1-a\ndata: " + row(2) + "\n\n" + third + fourth);
+  CHECK(from("3-2-b", "?site=" + here)->text == "retry: 1000\n\n" + fourth);
+  CHECK(from("3-1-a", "?site=" + elsewhere)->text == "retry: 1000\n\n");
+  const auto last = from("3-3-c");
   CHECK(last->text == "retry: 1000\n\n");
-  for (const char* gone : {"3-1-x-0", "2-1-a-0", "3-9-a-0", "nonsense"})
-    CHECK(from(gone)->text == "retry: 1000\n\nevent: reset\nid: 3-3-c-0\ndata: {\"reason\":\"gone\"}\n\n");
+  for (const char* gone : {"3-1-x", "2-1-a", "3-9-a", "nonsense"})
+    CHECK(from(gone)->text == "retry: 1000\n\nevent: reset\nid: 3-3-c\ndata: {\"reason\":\"gone\"}\n\n");
   // A commit that was on its way to the loop when the stream began is not written twice.
   site.open.commit(commit_of(4, "d", {{key, row(5)}}));
-  const auto begun = from("3-3-c-0");
-  const std::string fifth = "event: row\nid: 3-4-d-0\ndata: " + row(5) + "\n\n";
+  const auto begun = from("3-3-c");
+  const std::string fifth = "event: row\nid: 3-4-d\ndata: " + row(5) + "\n\n";
   CHECK(begun->text == "retry: 1000\n\n" + fifth);
   site.loop.run();
   CHECK(begun->text == "retry: 1000\n\n" + fifth);
   CHECK(last->text == "retry: 1000\n\n" + fifth);
+  // Who was cut off within a commit that a failover took away gets all rows of the one in its place.
+  const ChangeSetPtr lost =
+      std::exchange(site.open.history[1],
+                    std::make_shared<ChangeSet>(ChangeSet{3, 2, "other", false, {{key, row(7)}, {key, row(8)}}}));
+  const std::string cut = *event_texts(lost, FeedPlace{3, 1, "a"}).rows[0];
+  const std::size_t id = cut.find("id: ") + 4;
+  CHECK(from(cut.substr(id, cut.find('\n', id) - id))->text.find(row(7)) != std::string::npos);
   // After a failover numbers begin anew.
   site.open.commit(commit_of(2, "y", {}, true));
   site.open.commit(commit_of(3, "z", {{key, row(6)}}));
   site.loop.run();
-  CHECK(begun->text.ends_with("event: row\nid: 3-3-z-0\ndata: " + row(6) + "\n\n"));
+  CHECK(begun->text.ends_with("event: row\nid: 3-3-z\ndata: " + row(6) + "\n\n"));
 }
 
 TEST_CASE("changes are limited by claims") {
@@ -462,11 +468,11 @@ TEST_CASE("changes are limited by claims") {
   site.own.commit(
       commit_of(1, "a", {{key_of(elsewhere, "2026-01-01"), "{\"secret\":1}"}, {key_of(here, "2026-01-01"), "{}"}}));
   site.loop.run();
-  CHECK(mine->text == "event: row\nid: 3-1-a-0\ndata: {}\n\n");
+  CHECK(mine->text == "event: row\nid: 3-1-a\ndata: {}\n\n");
   CHECK(forbidden->text.empty());
   // Nor from what was missed.
   site.own.commit(commit_of(2, "b", {{key_of(elsewhere, "2026-01-01"), "{\"secret\":1}"}}));
-  const auto missed = site.begin("/v1/views/own/changes", {{"Last-Event-ID", "3-1-a-0"}})->opened;
+  const auto missed = site.begin("/v1/views/own/changes", {{"Last-Event-ID", "3-1-a"}})->opened;
   CHECK(missed->text == "retry: 1000\n\n");
 }
 
