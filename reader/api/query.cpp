@@ -329,8 +329,9 @@ Checked<KeyFilter> read_changes_parameters(const ViewDefinition& view, std::stri
     std::string bytes;
     if (!append_value(bytes, column->type, value))
       return BadRequest{name + " is not " + std::string(expected_value(column->type))};
-    filter.allowed[*column->key].push_back(std::move(bytes));
-    if (filter.allowed[*column->key].size() > max_operands) return BadRequest{"more than 100 values for " + name};
+    std::vector<std::string>& allowed = filter.allowed[*column->key];
+    if (!contains(allowed, bytes)) allowed.push_back(std::move(bytes));
+    if (allowed.size() > max_operands) return BadRequest{"more than 100 values for " + name};
   }
   for (const RowLimit& limit : limits) {
     std::vector<std::string> may_see;

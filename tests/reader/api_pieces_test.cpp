@@ -449,6 +449,7 @@ TEST_CASE("the key filter of a stream") {
   CHECK(!filter("site=a&site=b", {{0, {"a"}}}).passes(view, key("b", "2026-01-01")));
   CHECK(filter("site=b", {{0, {"a"}}}).sees_nothing);
   CHECK(filter("", {{0, {}}}).sees_nothing);
+  CHECK(filter("site=a&site=b&site=a").allowed[0].size() == 2);  // each once
   for (const char* wrong : {"n=1", "limit=1", "site.from=a", "day=x", "site"})
     CHECK(std::holds_alternative<BadRequest>(read_changes_parameters(view, wrong, {})));
 }
