@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "http/limits.h"
 #include "reader/api/key.h"
 
 namespace daybook::reader {
@@ -9,6 +10,12 @@ namespace {
 
 constexpr std::chrono::milliseconds tick_time{1000};
 constexpr unsigned ticks_per_keep_alive = 15;
+// A client has no more than this to take: the server ends streams whose queue is full, and the client would come back
+// for the same again.
+constexpr std::size_t queued_max = http::ServerLimits().stream_bytes / 2;
+// So many rows of what it missed are looked through for a client that comes back.
+constexpr std::size_t missed_rows_max = 20'000;
+constexpr const char* gone = "{\"reason\":\"gone\"}";
 
 std::shared_ptr<const std::string> shared(std::string text) {
   return std::make_shared<const std::string>(std::move(text));
@@ -87,18 +94,12 @@ void Hub::subscribe(http::Loop& loop, std::shared_ptr<http::Stream> stream, KeyF
 }
 
 void Hub::catch_up(Subscriber& subscriber, std::string_view last_event_id) {
-  std::string text = "retry: 1000\n\n";
-  const std::optional<FeedPlace> last = read_place(last_event_id);
-  std::optional<std::vector<ChangeSetPtr>> missed;
-  if (last) missed = rows_.changes_since(last->generation, last->seq, last->nonce);
-  if (missed) {
-    subscriber.stream->write(shared(std::move(text)));
-    subscriber.place = *last;
-    for (const ChangeSetPtr& set : *missed) {
-      write_set(subscriber, event_texts(set, subscriber.place));
-      subscriber.place = place_after(*set);
+  const std::string begin = "retry: 1000\n\n";
+  if (const std::optional<FeedPlace> last = read_place(last_event_id)) {
+    if (const std::optional<std::string> missed = missed_by(subscriber, *last)) {
+      subscriber.stream->write(shared(begin + *missed));
+      return;
     }
-    return;
   }
   std::string id;
   {
@@ -110,17 +111,59 @@ void Hub::catch_up(Subscriber& subscriber, std::string_view last_event_id) {
       subscriber.place = {rows_.generation(), rows_.freshness().seq, ""};
     }
   }
-  text += event_text("reset", id, last_event_id.empty() ? "{\"reason\":\"start\"}" : "{\"reason\":\"gone\"}");
-  subscriber.stream->write(shared(std::move(text)));
+  subscriber.stream->write(
+      shared(begin + event_text("reset", id, last_event_id.empty() ? "{\"reason\":\"start\"}" : gone)));
 }
 
-void Hub::write_set(Subscriber& subscriber, const EventTexts& texts) const {
-  if (texts.set->reset || subscriber.takes_all) {
-    if (!texts.all->empty()) subscriber.stream->write(texts.all);
+// The events behind that place, which the subscriber's is moved over; nothing: memory does not have them, or they are
+// too many.
+std::optional<std::string> Hub::missed_by(Subscriber& subscriber, const FeedPlace& last) const {
+  const std::optional<std::vector<ChangeSetPtr>> missed = rows_.changes_since(last.generation, last.seq, last.nonce);
+  if (!missed) return std::nullopt;
+  std::string text;
+  FeedPlace place = last;
+  std::size_t rows = 0;
+  for (const ChangeSetPtr& set : *missed) {
+    rows += set->rows.size();
+    if (rows > missed_rows_max) return std::nullopt;
+    if (set->reset) text += reset_event(*set);
+    for (std::size_t i = 0; !set->reset && i < set->rows.size(); ++i) {
+      if (!subscriber.takes_all && !subscriber.filter.passes(rows_.definition(), set->rows[i].key)) continue;
+      text += row_event(*set, i, place);
+      if (text.size() > queued_max) return std::nullopt;
+    }
+    place = place_after(*set);
+  }
+  subscriber.place = place;
+  return text;
+}
+
+// What there is no room for is left out; end_gaps() says so once there is.
+void Hub::give(LoopState& state, const SubscriberPtr& subscriber, const std::shared_ptr<const std::string>& text) {
+  if (subscriber->is_behind || text->empty()) return;
+  if (subscriber->stream->queued() + text->size() <= queued_max) {
+    subscriber->stream->write(text);
     return;
   }
+  subscriber->is_behind = true;
+  state.behind.push_back(subscriber);
+}
+
+void Hub::end_gaps(LoopState& state) {
+  if (state.behind.empty()) return;
+  const auto text = shared(event_text("reset", state.delivered, gone));
+  std::erase_if(state.behind, [&](const SubscriberPtr& subscriber) {
+    if (subscriber->stream->queued() > queued_max / 2) return false;
+    subscriber->stream->write(text);
+    subscriber->is_behind = false;
+    return true;
+  });
+}
+
+void Hub::write_set(LoopState& state, const SubscriberPtr& subscriber, const EventTexts& texts) const {
+  if (subscriber->takes_all) return give(state, subscriber, texts.all);
   for (std::size_t i = 0; i < texts.rows.size(); ++i) {
-    if (subscriber.filter.passes(rows_.definition(), texts.set->rows[i].key)) subscriber.stream->write(texts.rows[i]);
+    if (subscriber->filter.passes(rows_.definition(), texts.set->rows[i].key)) give(state, subscriber, texts.rows[i]);
   }
 }
 
@@ -131,29 +174,26 @@ void Hub::deliver(LoopState& state, const EventTexts& texts) {
   if (set.reset) {
     for (const SubscriberPtr& subscriber : state.all) {
       if (subscriber->place == after) continue;
-      subscriber->stream->write(texts.all);
+      give(state, subscriber, texts.all);
       subscriber->place = after;  // numbers may begin anew behind it
     }
-    return;
+    return end_gaps(state);
   }
-  const auto has_it = [&](const Subscriber& subscriber) {
-    return subscriber.place.generation == set.generation && subscriber.place.seq >= set.seq;
-  };
   for (const SubscriberPtr& subscriber : state.others) {
-    if (!has_it(*subscriber)) write_set(*subscriber, texts);
+    if (!subscriber->has(set)) write_set(state, subscriber, texts);
   }
-  if (state.by_first.empty()) return;
   const ViewDefinition& view = rows_.definition();
-  for (std::size_t i = 0; i < set.rows.size(); ++i) {
+  for (std::size_t i = 0; i < set.rows.size() && !state.by_first.empty(); ++i) {
     KeyParts parts;
     if (!find_parts(view.key, set.rows[i].key, parts)) continue;
     const auto found = state.by_first.find(std::string(part(set.rows[i].key, parts, 0)));
     if (found == state.by_first.end()) continue;
     for (const SubscriberPtr& subscriber : found->second) {
-      if (!has_it(*subscriber) && subscriber->filter.passes(view, set.rows[i].key))
-        subscriber->stream->write(texts.rows[i]);
+      if (!subscriber->has(set) && subscriber->filter.passes(view, set.rows[i].key))
+        give(state, subscriber, texts.rows[i]);
     }
   }
+  end_gaps(state);
 }
 
 bool Hub::has_all(const Positions& next) const {
@@ -192,6 +232,7 @@ void Hub::look_at_waiters(LoopState& state) {
 
 void Hub::tick(const LoopStatePtr& state) {
   forget_ended(*state);
+  end_gaps(*state);
   if (state->all.empty()) {
     state->is_ticking = false;
     return;
@@ -203,7 +244,7 @@ void Hub::tick(const LoopStatePtr& state) {
   if (++state->ticks % ticks_per_keep_alive == 0) {
     // With the place, so that a stream without events knows where to go on, too.
     const auto text = shared(": keep-alive\n" + event_text("", state->delivered, ""));
-    for (const SubscriberPtr& subscriber : state->all) subscriber->stream->write(text);
+    for (const SubscriberPtr& subscriber : state->all) give(*state, subscriber, text);
   }
   {
     const std::lock_guard lock(mutex_);

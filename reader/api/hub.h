@@ -35,10 +35,13 @@ class Hub : public std::enable_shared_from_this<Hub> {
 
  private:
   struct Subscriber {
+    bool has(const ChangeSet& set) const { return place.generation == set.generation && place.seq >= set.seq; }
+
     std::shared_ptr<http::Stream> stream;
     KeyFilter filter;
     FeedPlace place;         // what was written when it came
     bool takes_all = false;  // no filter
+    bool is_behind = false;  // commits were left out for want of room; it gets a reset before anything else
   };
   using SubscriberPtr = std::shared_ptr<Subscriber>;
   struct Waiter {
@@ -54,6 +57,7 @@ class Hub : public std::enable_shared_from_this<Hub> {
     std::unordered_map<std::string, std::vector<SubscriberPtr>> by_first;  // those who want some values of column 1
     std::vector<SubscriberPtr> others;
     std::vector<SubscriberPtr> all;
+    std::vector<SubscriberPtr> behind;
     std::vector<std::shared_ptr<Waiter>> waiters;
     std::string delivered;  // the id of the last commit that was written
     bool is_ticking = false;
@@ -66,7 +70,10 @@ class Hub : public std::enable_shared_from_this<Hub> {
   void on_change(const ChangeSetPtr& set);
   LoopStatePtr state_of(http::Loop& loop);
   void catch_up(Subscriber& subscriber, std::string_view last_event_id);
-  void write_set(Subscriber& subscriber, const EventTexts& texts) const;
+  std::optional<std::string> missed_by(Subscriber& subscriber, const FeedPlace& last) const;
+  static void give(LoopState& state, const SubscriberPtr& subscriber, const std::shared_ptr<const std::string>& text);
+  static void end_gaps(LoopState& state);
+  void write_set(LoopState& state, const SubscriberPtr& subscriber, const EventTexts& texts) const;
   void deliver(LoopState& state, const EventTexts& texts);
   void look_at_waiters(LoopState& state);
   bool has_all(const Positions& next) const;

@@ -457,6 +457,79 @@ TEST_CASE("Last-Event-ID: goes on behind it, or says that it can't") {
   CHECK(begun->text.ends_with("event: row\nid: 3-3-z\ndata: " + row(6) + "\n\n"));
 }
 
+TEST_CASE("a client that missed much goes on with a reset, not with more than its queue holds") {
+  Site site;
+  const auto row = [](const std::string& where, std::size_t size) {
+    return ChangedRow{key_of(where, "2026-01-01"), "\"" + std::string(size - 2, 'x') + "\""};
+  };
+  site.open.commit(commit_of(1, "a"));
+  for (int seq = 2; seq <= 5; ++seq)
+    site.open.commit(commit_of(seq, "b", {row(here, 130'000), row(elsewhere, 10'000)}));
+  const auto from = [&](const std::string& id, const std::string& query) {
+    return site.begin("/v1/views/open/changes" + query, {{"Last-Event-ID", id}})->opened->text;
+  };
+  CHECK(from("3-1-a", "") == "retry: 1000\n\nevent: reset\nid: 3-5-b\ndata: {\"reason\":\"gone\"}\n\n");
+  CHECK(from("3-2-b", "").size() > 3 * 140'000);
+  CHECK(from("3-1-a", "?site=" + elsewhere).size() > 4 * 10'000);  // what the filter leaves counts
+  // Nor is more than so much looked through.
+  const ChangedRow other = row(elsewhere, 10);
+  for (int seq = 6; seq <= 15; ++seq) site.open.commit(commit_of(seq, "c", std::vector<ChangedRow>(2'000, other)));
+  CHECK(from("3-6-c", "?site=" + here) == "retry: 1000\n\n");
+  CHECK(from("3-4-b", "?site=" + here).find("event: reset\nid: 3-15-c\n") != std::string::npos);
+}
+
+TEST_CASE("a client that does not keep up gets a reset in place of what it has no room for") {
+  Site site;
+  const auto all = site.begin("/v1/views/open/changes")->opened;
+  const auto one = site.begin("/v1/views/open/changes?site=" + here)->opened;
+  const auto day = site.begin("/v1/views/open/changes?day=2026-01-01")->opened;
+  const auto quick = site.begin("/v1/views/open/changes")->opened;
+  const auto took = [](test::FakeStream& stream) {
+    stream.text.clear();
+    stream.unread = 0;
+  };
+  const ChangedRow row{key_of(here, "2026-01-01"), "\"" + std::string(100'000, 'x') + "\""};
+  for (const auto& stream : {all, one, day}) took(*stream);
+  for (int seq = 1; seq <= 64; ++seq) {  // of one look at the feed: no client takes anything in between
+    site.open.commit(commit_of(seq, "n", {row}));
+    took(*quick);
+    site.loop.run();
+  }
+  for (const auto& stream : {all, one, day}) {
+    CHECK(stream->text.size() > 400'000);
+    CHECK(stream->text.size() < 600'000);
+    CHECK(stream->text.find("event: reset") == std::string::npos);
+    stream->text.clear();
+  }
+  CHECK(quick->text.ends_with("id: 3-64-n\ndata: " + row.json + "\n\n"));
+  // Nor is it told a place that it does not have.
+  site.loop.pass(15s);
+  for (const auto& stream : {all, one, day}) CHECK(stream->text.empty());
+  took(*all);
+  site.loop.pass(1s);
+  CHECK(all->text == "event: reset\nid: 3-64-n\ndata: {\"reason\":\"gone\"}\n\n");
+  // The next commit tells it, too; what follows comes as ever.
+  took(*one);
+  site.open.commit(commit_of(65, "n", {row}));
+  site.loop.run();
+  CHECK(one->text == "event: reset\nid: 3-65-n\ndata: {\"reason\":\"gone\"}\n\n");
+  took(*one);
+  site.open.commit(commit_of(66, "n", {row}));
+  site.loop.run();
+  CHECK(one->text == "event: row\nid: 3-66-n\ndata: " + row.json + "\n\n");
+  CHECK(day->text.empty());
+  // One commit alone that is too large.
+  took(*quick);
+  site.open.commit(commit_of(67, "n", std::vector<ChangedRow>(6, row)));
+  site.loop.run();
+  CHECK(quick->text == "event: reset\nid: 3-67-n\ndata: {\"reason\":\"gone\"}\n\n");
+  // A client that left is not waited for.
+  day->end();
+  day->unread = 0;
+  site.loop.pass(1s);
+  CHECK(site.api.streams() == 3);
+}
+
 TEST_CASE("changes are limited by claims") {
   Site site;
   site.who.scopes = {"views:read"};
