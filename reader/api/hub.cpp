@@ -21,6 +21,10 @@ std::shared_ptr<const std::string> shared(std::string text) {
   return std::make_shared<const std::string>(std::move(text));
 }
 
+std::string feed_event(bool is_lost) {
+  return event_text("feed", "", is_lost ? "{\"feed\":\"lost\"}" : "{\"feed\":\"following\"}");
+}
+
 }  // namespace
 
 std::shared_ptr<Hub> Hub::make(Rows& rows) {
@@ -88,8 +92,10 @@ void Hub::subscribe(http::Loop& loop, std::shared_ptr<http::Stream> stream, KeyF
   } else {
     for (const std::string& value : subscriber->filter.allowed[0]) state->by_first[value].push_back(subscriber);
   }
+  const bool is_lost = rows_.freshness().feed_is_lost;
+  if (is_lost) subscriber->stream->write(shared(feed_event(true)));
   if (std::exchange(state->is_ticking, true)) return;
-  state->was_lost = rows_.freshness().feed_is_lost;
+  state->was_lost = is_lost;
   loop.run_after(tick_time, [hub = shared_from_this(), state] { hub->tick(state); });
 }
 
@@ -238,7 +244,7 @@ void Hub::tick(const LoopStatePtr& state) {
     return;
   }
   if (const bool is_lost = rows_.freshness().feed_is_lost; is_lost != std::exchange(state->was_lost, is_lost)) {
-    const auto text = shared(event_text("feed", "", is_lost ? "{\"feed\":\"lost\"}" : "{\"feed\":\"following\"}"));
+    const auto text = shared(feed_event(is_lost));
     for (const SubscriberPtr& subscriber : state->all) subscriber->stream->write(text);
   }
   if (++state->ticks % ticks_per_keep_alive == 0) {

@@ -407,6 +407,10 @@ TEST_CASE("changes: each loop is told once, each client what it asked for") {
   site.open.fresh.feed_is_lost = true;
   site.loop.pass(1s);
   CHECK(day->opened->text.ends_with("event: feed\ndata: {\"feed\":\"lost\"}\n\n"));
+  // Who comes now is told, too.
+  const auto late = site.begin("/v1/views/open/changes");
+  CHECK(late->opened->text.ends_with("\n\nevent: feed\ndata: {\"feed\":\"lost\"}\n\n"));
+  late->opened->end();
   for (const auto& client : {all, one, day}) client->opened->end();
   site.loop.pass(1s);
   CHECK(site.api.streams() == 0);
