@@ -73,6 +73,10 @@ Api::Api(std::vector<Rows*> rows, Gate gate, ApiSettings settings, Observer obse
 
 Api::~Api() { stop(); }
 
+void Api::end_streams() {
+  for (const auto& view : views_) view->hub->end_streams();
+}
+
 void Api::stop() {
   for (const auto& view : views_) view->hub->stop();
 }

@@ -45,7 +45,9 @@ class Api final : public http::Application {
 
   void on_request(const http::Incoming& request, http::Exchange exchange) override;
 
-  // Ends what waits for changes. To be called before the server's loops go.
+  // Ends the streams of changes: another API answers from now on. Requests under way are answered by this one.
+  void end_streams();
+  // Answers also those who wait for changes. To be called before the server's loops go.
   void stop();
 
   // Routes of definitions that collide with those of another view, for the log.

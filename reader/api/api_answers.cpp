@@ -77,6 +77,8 @@ void Api::when_applied(const AskedPtr& asked, const Await& await, std::function<
   }
   asked->view->hub->await(asked->loop, await, [this, asked, await, then = std::move(then)](bool applied) {
     if (applied) return then();
+    if (asked->view->hub->has_stopped())
+      return refuse(asked, Unavailable{Unavailable::Why::busy, "this reader is stopping: ask again"});
     refuse(asked, 504,
            "not all of " + shown(await.events) + " was applied within " + std::to_string(await.wait.count()) +
                " ms: ask again, or with a longer wait=");

@@ -35,9 +35,23 @@ std::shared_ptr<Hub> Hub::make(Rows& rows) {
   return hub;
 }
 
+void Hub::end_streams() {
+  const std::lock_guard lock(mutex_);
+  takes_streams_ = false;
+  for (const auto& [index, state] : states_) {
+    state->loop.post([hub = shared_from_this(), own = state] {
+      for (const SubscriberPtr& subscriber : own->all) subscriber->stream->end();
+      hub->forget_ended(*own);
+    });
+  }
+}
+
 void Hub::stop() {
+  end_streams();
   const std::lock_guard lock(mutex_);
   stopped_ = true;
+  for (const auto& [index, state] : states_)
+    state->loop.post([hub = shared_from_this(), own = state] { hub->look_at_waiters(*own); });
   states_.clear();
 }
 
@@ -76,7 +90,7 @@ Hub::LoopStatePtr Hub::state_of(http::Loop& loop) {
 void Hub::subscribe(http::Loop& loop, std::shared_ptr<http::Stream> stream, KeyFilter filter,
                     std::string_view last_event_id) {
   const LoopStatePtr state = state_of(loop);
-  if (!state) return stream->end();
+  if (!state || !takes_streams_) return stream->end();
   auto subscriber = std::make_shared<Subscriber>();
   subscriber->stream = std::move(stream);
   subscriber->takes_all = !filter.sees_nothing && std::all_of(filter.allowed.begin(), filter.allowed.end(),
@@ -216,11 +230,11 @@ void Hub::await(http::Loop& loop, const Await& await, std::function<void(bool)> 
   waiter->done = std::move(done);
   state->waiters.push_back(waiter);
   state->has_waiters = true;
-  loop.run_after(await.wait, [state, waiter] {
+  loop.run_after(await.wait, [hub = shared_from_this(), state, waiter] {
     if (!waiter->done) return;
     std::erase(state->waiters, waiter);
     state->has_waiters = !state->waiters.empty();
-    std::exchange(waiter->done, nullptr)(false);
+    std::exchange(waiter->done, nullptr)(hub->has_all(waiter->next));
   });
   look_at_waiters(*state);  // what was applied since it was looked at may not be told any more
 }
@@ -228,12 +242,12 @@ void Hub::await(http::Loop& loop, const Await& await, std::function<void(bool)> 
 void Hub::look_at_waiters(LoopState& state) {
   std::vector<std::shared_ptr<Waiter>> ready;
   std::erase_if(state.waiters, [&](const std::shared_ptr<Waiter>& waiter) {
-    if (!has_all(waiter->next)) return false;
+    if (!stopped_ && !has_all(waiter->next)) return false;
     ready.push_back(waiter);
     return true;
   });
   state.has_waiters = !state.waiters.empty();
-  for (const std::shared_ptr<Waiter>& waiter : ready) std::exchange(waiter->done, nullptr)(true);
+  for (const std::shared_ptr<Waiter>& waiter : ready) std::exchange(waiter->done, nullptr)(has_all(waiter->next));
 }
 
 void Hub::tick(const LoopStatePtr& state) {

@@ -25,11 +25,14 @@ class Hub : public std::enable_shared_from_this<Hub> {
   // On the loop's thread. Writes what happened behind `last_event_id`, or a reset, then each change that passes.
   void subscribe(http::Loop& loop, std::shared_ptr<http::Stream> stream, KeyFilter filter,
                  std::string_view last_event_id);
-  // On the loop's thread: calls `done` there, with whether all is applied, once it is or the time is over.
+  // On the loop's thread: calls `done` there, with whether all is applied, once it is, the time is over, or this stops.
   void await(http::Loop& loop, const Await& await, std::function<void(bool)> done);
 
-  // From then on nothing is posted to a loop. To be called before the loops go.
+  // Streams end, and none begins any more; who waits for positions goes on waiting.
+  void end_streams();
+  // Tells each loop to answer those who wait; from then on nothing is posted to one. To be called before the loops go.
   void stop();
+  bool has_stopped() const { return stopped_; }
 
   std::size_t streams() const { return streams_; }
 
@@ -82,10 +85,11 @@ class Hub : public std::enable_shared_from_this<Hub> {
 
   Rows& rows_;
   std::atomic<std::size_t> streams_{0};
-  std::mutex mutex_;  // of what follows
+  std::atomic<bool> takes_streams_{true};
+  std::atomic<bool> stopped_{false};  // written under the mutex
+  std::mutex mutex_;                  // of what follows
   std::map<unsigned, LoopStatePtr> states_;
   std::optional<FeedPlace> place_;  // after the last commit that was told
-  bool stopped_ = false;
 };
 
 }  // namespace daybook::reader

@@ -69,7 +69,7 @@ void Front::take(const Reader::Views& views) {
   const std::lock_guard lock(mutex_);
   Api* const former = current_.exchange(api.get());
   apis_.push_back(std::move(api));
-  if (former) former->stop();  // its clients come back to the new one
+  if (former) former->end_streams();  // its clients come back to the new one
   if (stopping_) apis_.back()->stop();
 }
 

@@ -553,16 +553,51 @@ TEST_CASE("changes are limited by claims") {
   CHECK(missed->text == "retry: 1000\n\n");
 }
 
-TEST_CASE("after stop() nothing is posted to a loop") {
+TEST_CASE("after stop() nothing is posted to a loop, and nobody waits") {
   Site site;
-  site.begin("/v1/views/open/changes");
-  const auto waits = site.begin("/v1/views/open?after=t/0@99");
+  const auto stream = site.begin("/v1/views/open/changes");
+  const std::string path = "/v1/views/open?after=t/0@";
+  const auto waits = site.begin(path + "99&wait=10000");
+  const auto knows = site.begin(path + "50&wait=10000");
+  site.open.applied[{"t", 0}] = 60;  // just now: not told yet
   site.api.stop();
+  site.loop.run();
+  CHECK(stream->opened->has_ended());
+  CHECK(problem(*waits, 503) == "this reader is stopping: ask again");
+  CHECK(header(*waits, "Retry-After") == "1");
+  site.open.answer_pending();
+  site.loop.run();
+  REQUIRE(knows->answers == 1);
+  CHECK(knows->block->status == 200);
   site.open.commit(commit_of(1, "a"));
   CHECK(!site.loop.has_tasks());
-  site.loop.pass(500ms);
-  problem(*waits, 504);
   CHECK(site.begin("/v1/views/open/changes")->opened->has_ended());
+  problem(*site.get(path + "99"), 503);
+  CHECK(site.api.streams() == 0);
+}
+
+TEST_CASE("another API takes over: streams end, those who wait are still told") {
+  Site site;
+  const auto stream = site.begin("/v1/views/open/changes");
+  const std::string path = "/v1/views/open/" + here + "/2026-01-01?wait=1000&after=t/0@";
+  const auto waits = site.begin(path + "20");
+  const auto late = site.begin(path + "30");
+  site.api.end_streams();
+  site.loop.run();
+  CHECK(stream->opened->has_ended());
+  CHECK(site.api.streams() == 0);
+  CHECK(site.begin("/v1/views/open/changes")->opened->has_ended());
+  CHECK(waits->answers == 0);
+  site.open.applied[{"t", 0}] = 21;
+  site.open.commit(commit_of(1, "a"));
+  site.loop.run();
+  REQUIRE(waits->answers == 1);
+  CHECK(waits->block->status == 200);
+  // What is known when the time is over counts, though nobody told of it.
+  site.open.applied[{"t", 0}] = 31;
+  site.loop.pass(1s);
+  REQUIRE(late->answers == 1);
+  CHECK(late->block->status == 200);
 }
 
 TEST_CASE("the list of views") {
