@@ -182,11 +182,18 @@ bool Api::answer_hot(const http::Incoming& request, const Route& route, const Ad
 const Api::PerLoop& Api::age_of(const http::Loop& loop, std::size_t view, Clock::time_point now) const {
   PerLoop& own = per_loop_.at(loop.index())[view];
   if (now - own.read_at < age_refresh) return own;
-  own.freshness = views_[view]->rows.freshness();
+  own = age_at(views_[view]->rows.freshness(), age_refresh);
   own.read_at = now;
-  const std::chrono::milliseconds age = own.freshness.age + age_refresh;
-  own.is_too_old = age > settings_.max_age;
-  own.headers = "Daybook-Age: " + std::to_string(age.count()) + "\r\n";
+  return own;
+}
+
+// What is said of an age that was read so long ago.
+Api::PerLoop Api::age_at(Freshness freshness, std::chrono::nanoseconds since) const {
+  PerLoop own;
+  own.freshness = std::move(freshness);
+  own.freshness.age += std::chrono::ceil<std::chrono::milliseconds>(since);
+  own.is_too_old = own.freshness.age > settings_.max_age;
+  own.headers = "Daybook-Age: " + std::to_string(own.freshness.age.count()) + "\r\n";
   if (own.freshness.feed_is_lost) own.headers += "Daybook-Feed: lost\r\n";
   own.row_headers = own.headers + "Vary: Accept\r\n";
   return own;
@@ -195,13 +202,16 @@ const Api::PerLoop& Api::age_of(const http::Loop& loop, std::size_t view, Clock:
 // Refuses what would be too old.
 bool Api::is_fresh(const AskedPtr& asked) const {
   const PerLoop& age = age_of(asked->loop, asked->route.view, Clock::now());
-  if (!age.is_too_old) return true;
+  if (age.is_too_old) refuse_stale(asked, age);
+  return !age.is_too_old;
+}
+
+void Api::refuse_stale(const AskedPtr& asked, const PerLoop& age) const {
   std::string detail = "what is known of view " + asked->view->definition.name + " is " +
                        std::to_string(age.freshness.age.count()) + " ms old, and at most " +
                        std::to_string(settings_.max_age.count()) + " ms are given";
   if (!age.freshness.detail.empty()) detail += ": " + age.freshness.detail;
   refuse(asked, Unavailable{Unavailable::Why::stale, detail});
-  return false;
 }
 
 // Decodes the key and looks whether it may be seen; false: refused.
@@ -228,8 +238,11 @@ bool Api::read_key(const AskedPtr& asked) const {
 }
 
 void Api::send(const AskedPtr& asked, http::BlockPtr block, std::string headers) const {
-  if (asked->view != nullptr)
-    headers = age_of(asked->loop, asked->route.view, Clock::now()).headers + std::move(headers);
+  if (!asked->age_headers.empty()) {
+    headers = asked->age_headers + headers;
+  } else if (asked->view != nullptr) {
+    headers = age_of(asked->loop, asked->route.view, Clock::now()).headers + headers;
+  }
   headers += asked->gate_headers;
   const unsigned status = block->status;
   // The connection is let go here, on its loop: who loaded the row may hold `asked` a little longer.

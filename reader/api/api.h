@@ -73,7 +73,9 @@ class Api final : public http::Application {
   bool read_key(const AskedPtr& asked) const;
 
   const PerLoop& age_of(const http::Loop& loop, std::size_t view, std::chrono::steady_clock::time_point now) const;
+  PerLoop age_at(Freshness freshness, std::chrono::nanoseconds since) const;
   bool is_fresh(const AskedPtr& asked) const;
+  void refuse_stale(const AskedPtr& asked, const PerLoop& age) const;
 
   void send(const AskedPtr& asked, http::BlockPtr block, std::string headers = {}) const;
   void refuse(const AskedPtr& asked, unsigned status, const std::string& detail, const std::string& head = "") const;

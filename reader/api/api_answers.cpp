@@ -137,6 +137,10 @@ void Api::finish_list(const AskedPtr& asked, const Result<ListPage>& result) con
     return;
   }
   const ListPage& page = std::get<ListPage>(result);
+  // A page is as new as memory was when it came: packing it and the way back to the loop make it older.
+  asked->list_came = std::chrono::steady_clock::now();
+  asked->list_fresh = asked->view->rows.freshness();
+  asked->list_fresh.age += page.behind;
   const std::string cursor = page.after.empty() ? "" : make_cursor(asked->list.mark, page.after);
   const bool is_csv = asked->format == Format::csv;
   Made made = make_answer(is_csv ? csv_type : json_type,
@@ -146,6 +150,9 @@ void Api::finish_list(const AskedPtr& asked, const Result<ListPage>& result) con
   if (!cursor.empty())
     link = "Link: <" + in_brackets(asked->path) + "?" + asked->list.link + "cursor=" + cursor + ">; rel=\"next\"\r\n";
   asked->loop.post([this, asked, made = std::move(made), link = std::move(link)] {
+    const PerLoop age = age_at(asked->list_fresh, std::chrono::steady_clock::now() - asked->list_came);
+    asked->age_headers = age.headers;
+    if (age.is_too_old) return refuse_stale(asked, age);
     send(asked, has_tag(asked->if_none_match, made.etag) ? made.not_modified : made.ok, link);
   });
 }

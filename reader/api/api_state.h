@@ -54,6 +54,9 @@ struct Api::Asked {
   bool depends_on_after = false;
   bool is_hit = false;
   ListRequest list;
+  std::chrono::steady_clock::time_point list_came;
+  Freshness list_fresh;     // at that time
+  std::string age_headers;  // of an answer with an age of its own; empty: that of memory
 
   std::string cache_control() const { return depends_on_after ? ViewDefinition::private_cache : view->cache_control; }
 };

@@ -251,8 +251,38 @@ TEST_CASE("lists: pages that lead to one another") {
   CHECK(header(*last, "Link").empty());
   CHECK(Json::parse(last->block->body)["next"].is_null());
   CHECK(header(*last, "Cache-Control") == "public, max-age=1");
-  CHECK(header(*last, "Daybook-Age") == "10");
+  CHECK(std::stoi(header(*last, "Daybook-Age")) < 10'000);
   problem(*site.get("/v1/views/open?cursor=" + body["next"].get<std::string>()), 400);
+}
+
+TEST_CASE("a list is as old as memory was when it came, and as it says itself") {
+  Site site;
+  const auto age = [](const test::FakeConnection& answer) { return std::stoi(header(answer, "Daybook-Age")); };
+  const auto spend = [](std::chrono::milliseconds time) {
+    const auto end = std::chrono::steady_clock::now() + time;
+    while (std::chrono::steady_clock::now() < end) {
+    }
+  };
+  site.open.fresh.age = 3'000ms;
+  site.open.page.behind = 700ms;
+  const auto late = site.begin("/v1/views/open");
+  site.open.answer_pending();
+  site.open.fresh = {};  // newer by the time that it is sent: no matter
+  spend(20ms);
+  site.loop.run();
+  CHECK(age(*late) >= 3'720);
+  CHECK(age(*late) < 13'700);
+  CHECK(header(*late, "Daybook-Feed").empty());
+  // A row is told of by memory as it is.
+  spend(10ms);
+  CHECK(age(*site.get("/v1/views/open/" + here + "/2026-01-01")) == 10);
+
+  const auto old = site.begin("/v1/views/open");
+  site.open.fresh = {29'990ms, true, 5, "the database is away"};
+  site.open.answer_pending();
+  site.open.fresh = {};
+  site.loop.run();
+  CHECK(problem(*old, 503).ends_with(" ms old, and at most 30000 ms are given: the database is away"));
 }
 
 TEST_CASE("rows limited by claims: what one may not see is as if it were not there") {
