@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from chromium import chromium
-from harness import wait_until
+from harness import VIEWS, wait_until
 
 ZONE = ZoneInfo("Africa/Nairobi")
 
@@ -76,6 +76,8 @@ def test_shows_the_rows_figures_and_follows_events(site, browser):
     # The level of 40 days ago is carried into the chart; flows of days without a row are zero.
     assert browser.evaluate(LINES)[-1][1:] == ["40", "0", "0"]
     assert len(browser.evaluate(LINES)) == 30
+    described = json.loads((VIEWS / "dashboard_daily_summary.json").read_text())["description"]
+    assert browser.evaluate("document.getElementById('description').textContent") == described
     assert "Up to date to within" in browser.wait_for("document.getElementById('fresh').textContent")[0]
 
     browser.wait_for(LIVE)
