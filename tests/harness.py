@@ -12,6 +12,7 @@ import signal
 import subprocess
 import time
 import uuid
+from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 from urllib.parse import urlsplit
@@ -91,8 +92,8 @@ class Database:
         return all(stored.get(partition, -1) >= offset for partition, offset in positions.items())
 
 
-@pytest.fixture
-def database(services):
+@contextmanager
+def fresh_database(services):
     name = "test_" + uuid.uuid4().hex[:12]
     server = Database(services.database)
 
@@ -104,8 +105,16 @@ def database(services):
         connection.close()
 
     execute(f"CREATE DATABASE {name}")
-    yield Database(urlsplit(services.database)._replace(path="/" + name).geturl())
-    execute(f"DROP DATABASE {name} WITH (FORCE)")
+    try:
+        yield Database(urlsplit(services.database)._replace(path="/" + name).geturl())
+    finally:
+        execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture
+def database(services):
+    with fresh_database(services) as own:
+        yield own
 
 
 class Process:
@@ -187,14 +196,22 @@ class Daybook:
         return self.run("verify", view.name, status=status)
 
 
+@contextmanager
+def fresh_daybook(services, database, folder):
+    program = Daybook(services, database, folder)
+    try:
+        yield program
+    finally:
+        for process in program.processes:
+            if process.is_running():
+                process.kill()
+            print(f"--- {process.log.name}, exit status {process.popen.returncode}:\n{process.output()[-10000:]}")
+
+
 @pytest.fixture
 def daybook(services, database, tmp_path):
-    program = Daybook(services, database, tmp_path)
-    yield program
-    for process in program.processes:
-        if process.is_running():
-            process.kill()
-        print(f"--- {process.log.name}, exit status {process.popen.returncode}:\n{process.output()[-10000:]}")
+    with fresh_daybook(services, database, tmp_path) as program:
+        yield program
 
 
 @pytest.fixture

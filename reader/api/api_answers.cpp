@@ -67,9 +67,9 @@ std::string page_json(const ListPage& page, const std::string& cursor) {
 }  // namespace
 
 void Api::when_applied(const AskedPtr& asked, const Await& await, std::function<void()> then) {
-  if (await.events.empty()) return then();
+  if (await.positions.empty()) return then();
   asked->depends_on_after = true;
-  for (const auto& [partition, offset] : await.events) {
+  for (const auto& [partition, offset] : await.positions) {
     if (asked->view->rows.knows(partition)) continue;
     return refuse(asked, 400,
                   "view " + asked->view->definition.name + " reads no partition " + to_string(partition) +
@@ -78,7 +78,7 @@ void Api::when_applied(const AskedPtr& asked, const Await& await, std::function<
   asked->view->hub->await(asked->loop, await, [this, asked, await, then = std::move(then)](bool applied) {
     if (applied) return then();
     refuse(asked, 504,
-           "not all of " + shown(await.events) + " was applied within " + std::to_string(await.wait.count()) +
+           "not all of " + shown(await.positions) + " was applied within " + std::to_string(await.wait.count()) +
                " ms: ask again, or with a longer wait=");
   });
 }
