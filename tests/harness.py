@@ -214,24 +214,29 @@ def daybook(services, database, tmp_path):
         yield program
 
 
+def apply_view(daybook, folder, topic, source=VIEWS / "dashboard_daily_summary.json", **changes):
+    """Makes a view of a definition (a file, or what one says) under names of this test's own, applied to its database."""
+    definition = dict(source) if isinstance(source, dict) else json.loads(source.read_text())
+    definition.pop("$schema", None)  # a relative path, for editors
+    # Kafka's group is named after the view, so the name has to differ between tests that share a broker.
+    definition["view"] = f"{definition['view']}_{uuid.uuid4().hex[:8]}"
+    for rule in definition["sources"]:
+        rule["topic"] = topic
+    definition.update(changes)
+    file = folder / f"{definition['view']}.json"
+    file.write_text(json.dumps(definition, indent=2))
+    daybook.run("views", "apply", file)
+    return SimpleNamespace(name=definition["view"], topic=topic, file=file, definition=definition)
+
+
 @pytest.fixture
 def make_view(tmp_path, daybook):
-    """Makes a view of a definition file under names of this test's own, applied to its database."""
+    """Makes views of definition files, all on a topic of this test's own."""
     daybook.run("migrate")
     topic = "test." + uuid.uuid4().hex[:12]
 
     def make(source=VIEWS / "dashboard_daily_summary.json", **changes):
-        definition = json.loads(source.read_text())
-        definition.pop("$schema", None)  # a relative path, for editors
-        # Kafka's group is named after the view, so the name has to differ between tests that share a broker.
-        definition["view"] = f"{definition['view']}_{uuid.uuid4().hex[:8]}"
-        for rule in definition["sources"]:
-            rule["topic"] = topic
-        definition.update(changes)
-        file = tmp_path / f"{definition['view']}.json"
-        file.write_text(json.dumps(definition, indent=2))
-        daybook.run("views", "apply", file)
-        return SimpleNamespace(name=definition["view"], topic=topic, file=file, definition=definition)
+        return apply_view(daybook, tmp_path, topic, source, **changes)
 
     return make
 

@@ -53,6 +53,7 @@ struct Api::Asked {
   std::string key;
   bool depends_on_after = false;
   bool is_hit = false;
+  bool is_miss = false;  // it was looked for in memory already
   ListRequest list;
 
   std::string cache_control() const { return depends_on_after ? ViewDefinition::private_cache : view->cache_control; }
