@@ -91,10 +91,12 @@ void Api::on_request(const http::Incoming& request, http::Exchange exchange) {
   const Clock::time_point begun = Clock::now();
   Admission admission = gate_(request);
   const Route route = admission.status == 0 ? router_.match(request.path) : Route{};
-  if (route.kind == Route::Kind::row && answer_hot(request, route, admission, exchange, begun)) return;
+  bool is_miss = false;
+  if (route.kind == Route::Kind::row && answer_hot(request, route, admission, exchange, begun, is_miss)) return;
 
   const auto asked = std::make_shared<Asked>(std::move(exchange));
   asked->begun = begun;
+  asked->is_miss = is_miss;
   asked->method = request.method;
   asked->gate_headers = std::move(admission.headers);
   if (admission.status != 0) return refuse(asked, admission.status, admission.detail);
@@ -146,9 +148,9 @@ void Api::on_request(const http::Incoming& request, http::Exchange exchange) {
 }
 
 // The way of nearly all requests: nothing is decoded twice, nothing is made but a line or two of headers. False: it is
-// none of those, and nothing was sent.
+// none of those, and nothing was sent; `is_miss`: since the row is not in memory.
 bool Api::answer_hot(const http::Incoming& request, const Route& route, const Admission& admission,
-                     http::Exchange& exchange, Clock::time_point begun) {
+                     http::Exchange& exchange, Clock::time_point begun, bool& is_miss) {
   const View& view = *views_[route.view];
   if (!request.query.empty() || request.method == http::Method::post || !admission.who->may_read(view.definition.name))
     return false;
@@ -165,7 +167,10 @@ bool Api::answer_hot(const http::Incoming& request, const Route& route, const Ad
   const PerLoop& age = age_of(exchange.loop(), route.view, begun);
   if (age.is_too_old) return false;
   const HotRowPtr row = view.rows.find_hot(key);
-  if (!row) return false;
+  if (!row) {
+    is_miss = true;
+    return false;
+  }
 
   http::BlockPtr block = row->kind == HotRow::Kind::absent ? view.not_found : row->ok;
   if (row->not_modified) {

@@ -61,7 +61,7 @@ class Api final : public http::Application {
   using AskedPtr = std::shared_ptr<Asked>;
 
   bool answer_hot(const http::Incoming& request, const Route& route, const Admission& admission,
-                  http::Exchange& exchange, std::chrono::steady_clock::time_point begun);
+                  http::Exchange& exchange, std::chrono::steady_clock::time_point begun, bool& is_miss);
   void answer_row(const AskedPtr& asked);
   void finish_row(const AskedPtr& asked, const Result<HotRowPtr>& result) const;
   void answer_list(const AskedPtr& asked);

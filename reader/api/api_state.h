@@ -53,6 +53,7 @@ struct Api::Asked {
   std::string key;
   bool depends_on_after = false;
   bool is_hit = false;
+  bool is_miss = false;  // it was looked for in memory already
   ListRequest list;
   std::chrono::steady_clock::time_point list_came;
   Freshness list_fresh;     // at that time

@@ -223,7 +223,7 @@ bool Hub::has_all(const Positions& next) const {
 
 void Hub::await(http::Loop& loop, const Await& await, std::function<void(bool)> done) {
   auto waiter = std::make_shared<Waiter>();
-  for (const auto& [partition, offset] : await.events) waiter->next[partition] = offset + 1;
+  waiter->next = await.positions;
   if (has_all(waiter->next)) return done(true);
   const LoopStatePtr state = await.wait.count() == 0 ? nullptr : state_of(loop);
   if (!state) return done(false);

@@ -37,10 +37,10 @@ bool take_await(const std::string& name, const std::string& value, Await& await,
     if (!partition || *partition > INT32_MAX || !offset || *offset == INT64_MAX || !is_topic_name(topic)) {
       problem = "after=" + value + " is no position, expected TOPIC/PARTITION@OFFSET as `daybook publish` prints it";
     } else {
-      std::int64_t& known = await.events[{topic, static_cast<std::int32_t>(*partition)}];
+      std::int64_t& known = await.positions[{topic, static_cast<std::int32_t>(*partition)}];
       known = std::max(known, *offset);
     }
-    if (await.events.size() > max_operands) problem = "more than 100 partitions in after=";
+    if (await.positions.size() > max_operands) problem = "more than 100 partitions in after=";
     return true;
   }
   if (name != "wait") return false;

@@ -402,9 +402,9 @@ TEST_CASE("the next page begins behind the values of the last row") {
     CHECK(std::holds_alternative<BadRequest>(read("n.from=1&cursor=" + make_cursor(first.mark, made_up))));
 }
 
-TEST_CASE("after= asks for an event; of several in one partition the last counts") {
+TEST_CASE("after= asks for positions; of several in one partition the last counts") {
   const Await await = std::get<Await>(read_row_parameters("after=a.b/3%4017&after=a.b/3@5&after=c/0@0&wait=0"));
-  CHECK(await.events == Positions{{{"a.b", 3}, 17}, {{"c", 0}, 0}});
+  CHECK(await.positions == Positions{{{"a.b", 3}, 17}, {{"c", 0}, 0}});
   CHECK(await.wait == std::chrono::milliseconds(0));
   CHECK(std::get<Await>(read_row_parameters("")).wait == std::chrono::milliseconds(500));
   CHECK(std::get<BadRequest>(read_row_parameters("limit=1")).detail ==
