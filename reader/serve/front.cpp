@@ -48,15 +48,17 @@ http::Response log_level(const http::Incoming& request) {
 
 Front::Front(Reader& reader, Gate& gate, FrontSettings settings)
     : reader_(reader), gate_(gate), settings_(std::move(settings)) {
-  take(reader_.views());
-  reader_.on_views([this](const Reader::Views& views) { take(views); });
+  reader_.on_views([this](const Reader::Views&) { take_views(); });
+  take_views();  // behind that: what changes in between is not missed
 }
 
 Front::~Front() { stop(); }
 
-void Front::take(const Reader::Views& views) {
+// On the feed's thread, and when it is made. Reads them under the mutex, so that the last one to come takes the newest.
+void Front::take_views() {
+  const std::lock_guard lock(mutex_);
   std::vector<Rows*> rows;
-  for (const auto& view : views) rows.push_back(view.get());
+  for (const auto& view : reader_.views()) rows.push_back(view.get());
   auto api = std::make_unique<Api>(
       std::move(rows),
       [this](const http::Incoming& request) {
@@ -66,10 +68,9 @@ void Front::take(const Reader::Views& views) {
       ApiSettings{settings_.max_age, settings_.version},
       [this](const Served& served, std::chrono::nanoseconds duration) { note(served, duration); });
   for (const std::string& conflict : api->conflicts()) spdlog::warn("reader: {}", conflict);
-  const std::lock_guard lock(mutex_);
   Api* const former = current_.exchange(api.get());
   apis_.push_back(std::move(api));
-  if (former) former->stop();  // its clients come back to the new one
+  if (former) former->end_streams();  // its clients come back to the new one
   if (stopping_) apis_.back()->stop();
 }
 

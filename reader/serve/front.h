@@ -28,7 +28,7 @@ struct FrontSettings {
 
 class Front final : public http::Application {
  public:
-  // Both outlive it.
+  // Both outlive it; the reader is stopped before it goes.
   Front(Reader& reader, Gate& gate, FrontSettings settings);
   ~Front() override;
 
@@ -40,7 +40,7 @@ class Front final : public http::Application {
   void stop();
 
  private:
-  void take(const Reader::Views& views);
+  void take_views();
   Condition condition() const;
   // Null: the path is not one of these.
   http::BlockPtr own_answer(const http::Incoming& request, std::string_view& route);
