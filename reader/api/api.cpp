@@ -1,6 +1,8 @@
 // The way of a request up to where its kind is known, the hot path, and what all answers have in common.
 #include "reader/api/api.h"
 
+#include <spdlog/spdlog.h>
+
 #include <algorithm>
 #include <stdexcept>
 
@@ -212,11 +214,10 @@ bool Api::is_fresh(const AskedPtr& asked) const {
 }
 
 void Api::refuse_stale(const AskedPtr& asked, const PerLoop& age) const {
-  std::string detail = "what is known of view " + asked->view->definition.name + " is " +
-                       std::to_string(age.freshness.age.count()) + " ms old, and at most " +
-                       std::to_string(settings_.max_age.count()) + " ms are given";
-  if (!age.freshness.detail.empty()) detail += ": " + age.freshness.detail;
-  refuse(asked, Unavailable{Unavailable::Why::stale, detail});
+  const std::string detail = "what is known of view " + asked->view->definition.name + " is " +
+                             std::to_string(age.freshness.age.count()) + " ms old, and at most " +
+                             std::to_string(settings_.max_age.count()) + " ms are given";
+  refuse(asked, Unavailable{Unavailable::Why::stale, detail});  // why, is in the log and for operators
 }
 
 // Decodes the key and looks whether it may be seen; false: refused.
@@ -263,6 +264,14 @@ void Api::refuse(const AskedPtr& asked, unsigned status, const std::string& deta
 }
 
 void Api::refuse(const AskedPtr& asked, const Unavailable& why) const {
+  if (why.why == Unavailable::Why::database) {
+    // What a database says names hosts and users: it is for the log, once a second at most.
+    const std::int64_t second =
+        std::chrono::duration_cast<std::chrono::seconds>(Clock::now().time_since_epoch()).count();
+    if (failure_logged_at_.exchange(second) != second)
+      spdlog::warn("reader: view {}: a load failed: {}", asked->view->definition.name, why.detail);
+    return refuse(asked, 503, "the database can't be asked at the moment: try again", "Retry-After: 1\r\n");
+  }
   refuse(asked, 503, why.detail, "Retry-After: 1\r\n");
 }
 

@@ -2,6 +2,7 @@
 // answered on the spot, from ready blocks; what has to be loaded or waited for, later.
 #pragma once
 
+#include <atomic>
 #include <chrono>
 #include <functional>
 #include <memory>
@@ -86,7 +87,8 @@ class Api final : public http::Application {
   const Observer observer_;
   std::vector<std::unique_ptr<View>> views_;
   Router router_;
-  mutable std::vector<std::vector<PerLoop>> per_loop_;  // by the loop's index and the view; each loop has its own
+  mutable std::atomic<std::int64_t> failure_logged_at_{0};  // seconds
+  mutable std::vector<std::vector<PerLoop>> per_loop_;      // by the loop's index and the view; each loop has its own
 };
 
 }  // namespace daybook::reader

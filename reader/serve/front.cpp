@@ -12,6 +12,7 @@ namespace daybook::reader {
 namespace {
 
 constexpr std::string_view admin_prefix = "/api/admin/";
+constexpr unsigned slow_lines_max = 10;  // a second
 constexpr std::string_view invalidate_prefix = "/api/admin/cache/invalidate/";
 
 http::Response ok_text() { return {200, "text/plain; charset=utf-8", "ok\n", {}}; }
@@ -84,6 +85,11 @@ void Front::note(const Served& served, std::chrono::nanoseconds duration) {
   traffic_.count(served.route, served.status, duration);
   // A stream lasts as long as its client wants.
   if (duration < settings_.slow || served.route == "changes") return;
+  // Under overload all are slow: a few lines a second say as much as all of them.
+  const auto second =
+      std::chrono::duration_cast<std::chrono::seconds>(std::chrono::steady_clock::now().time_since_epoch()).count();
+  if (slow_second_.exchange(second) != second) slow_lines_ = 0;
+  if (++slow_lines_ > slow_lines_max) return;
   const auto view = reader_.find(served.view);
   spdlog::warn(
       "slow request: view={} route={} path={} status={} duration_ms={} cache_hit={} triggered_refresh={} "

@@ -55,6 +55,8 @@ class Front final : public http::Application {
   Traffic traffic_;
   std::atomic<const http::Server*> server_{nullptr};
   std::atomic<bool> stopping_{false};
+  std::atomic<std::int64_t> slow_second_{0};
+  std::atomic<unsigned> slow_lines_{0};
 
   // An API for each set of views that there was: views rarely change, and requests of a former one may be under way.
   mutable std::mutex mutex_;
