@@ -123,7 +123,9 @@ class EventStream:
 
     def next(self, wanted=lambda event: True):
         """The next event for which `wanted` holds: {event, id, data, comment}, only what was there."""
+        end = time.monotonic() + 40
         while True:
+            assert time.monotonic() < end, "no such event after 40 s, only others"
             event = {}
             while line := self.response.readline().decode().rstrip("\n"):
                 name, _, value = line.partition(":")
