@@ -62,7 +62,7 @@ async function show_keys(view, values) {
   find("keys").replaceChildren(...fields);
 
   // Keys that had a row of late are offered.
-  const { body } = await api.list(view.name, { limit: 100 });
+  const { body } = await api.list(view.name, {});
   if (find("view").value !== view.name) return;
   for (const column of entity_columns(view)) {
     const known = [...new Set(body.rows.map((row) => String(row[column.name])))].sort();
@@ -141,11 +141,11 @@ async function load(view, key) {
   const today = today_in(date.time_zone);
   const from = add_days(today, -day_count);
   const [page, before] = await Promise.all([
-    api.list(view.name, { ...key, [`${date.name}.from`]: from, [`${date.name}.to`]: today, limit: day_count + 1 }),
+    api.whole_list(view.name, { ...key, [`${date.name}.from`]: from, [`${date.name}.to`]: today }),
     api.row(view.name, [...values, add_days(from, -1)]),
   ]);
   if (before) rows.set(add_days(from, -1), before.body);
-  for (const row of page.body.rows) rows.set(row[date.name], row);
+  for (const row of page.rows) rows.set(row[date.name], row);
   return { rows, age_ms: page.age_ms };
 }
 
@@ -247,6 +247,11 @@ async function show(view, key) {
     set_live(live ? "live" : "lost", live ? "Live" : "Connecting again…");
     if (live && was_lost) reload_soon();
     was_lost = !live;
+  }).catch(async (problem) => {  // the token is not taken any more
+    if (shown !== mine) return;
+    set_live("lost", "Not connected");
+    if (await signed_in(problem)) return show(view, key);
+    say(problem.message);
   });
 }
 
@@ -268,6 +273,11 @@ async function start() {
   const asked = Object.fromEntries(new URLSearchParams(location.search));
   try {
     views = await api.view_list();
+    say();
+    if (views.length === 0) return say("There is no view yet. `daybook views apply` makes one.");
+    find("view").replaceChildren(...views.map((view) => make("option", { value: view.name }, words(view.name))));
+    if (views.some((view) => view.name === asked.view)) find("view").value = asked.view;
+    await show_keys(chosen_view(), asked);
   } catch (problem) {
     if (await signed_in(problem)) return start();
     set_live("lost", "Not connected");
@@ -275,11 +285,6 @@ async function start() {
     if (problem.status === 0 || problem.status >= 500) setTimeout(start, 2000);
     return;
   }
-  say();
-  if (views.length === 0) return say("There is no view yet. `daybook views apply` makes one.");
-  find("view").replaceChildren(...views.map((view) => make("option", { value: view.name }, words(view.name))));
-  if (views.some((view) => view.name === asked.view)) find("view").value = asked.view;
-  await show_keys(chosen_view(), asked);
   if (entity_columns(chosen_view()).every((column) => chosen_key(chosen_view())[column.name])) {
     remember(chosen_view(), chosen_key(chosen_view()));
     await show(chosen_view(), chosen_key(chosen_view()));
