@@ -220,8 +220,8 @@ Watermarks watermarks(rd_kafka_t* client, const TopicPartition& partition, std::
                                          std::max(1, static_cast<int>(left.count())));
     if (error == RD_KAFKA_RESP_ERR_NO_ERROR) return found;
     // The leader has just moved, and what the client knew of it is being read again.
-    const bool moves = error == RD_KAFKA_RESP_ERR_NOT_LEADER_FOR_PARTITION ||
-                       error == RD_KAFKA_RESP_ERR_LEADER_NOT_AVAILABLE;
+    const bool moves =
+        error == RD_KAFKA_RESP_ERR_NOT_LEADER_FOR_PARTITION || error == RD_KAFKA_RESP_ERR_LEADER_NOT_AVAILABLE;
     if (!moves || std::chrono::steady_clock::now() + leader_pause >= end) {
       throw RetryError("broker: can't read the first and last offset of " + partition.topic + "/" +
                        std::to_string(partition.partition) + ": " + rd_kafka_err2str(error));
