@@ -45,8 +45,8 @@ bool is_segment(std::string_view text) {
 }  // namespace
 
 bool is_reserved_path(std::string_view path) {
-  static constexpr std::string_view reserved[] = {"/v1",     "/api/admin", "/openapi.json", "/livez",
-                                                  "/readyz", "/healthz",   "/health",       "/metrics"};
+  static constexpr std::string_view reserved[] = {"/v1",     "/page",    "/api/admin", "/openapi.json", "/livez",
+                                                  "/readyz", "/healthz", "/health",    "/metrics"};
   return std::any_of(std::begin(reserved), std::end(reserved), [&](std::string_view own) {
     return path.starts_with(own) && (path.size() == own.size() || path[own.size()] == '/');
   });
