@@ -140,3 +140,48 @@ TEST_CASE("a replica that is behind is asked first and never believed") {
   CHECK(member(get(*only_view(other), db.key(1, 1))->json, "total_stock") == 2);
   CHECK(only_view(other)->figures().loads.queries == 1);
 }
+
+TEST_CASE("what was loaded ahead of the feed from a past that was lost goes when the feed comes there") {
+  for (const int commits_after : {0, 1, 2}) {
+    CAPTURE(commits_after);
+    Database db;
+    db.commit({{1, 1, 1}});
+    db.note_state();
+    reader::ReaderSettings settings = settings_of(db);
+    settings.feed_database = db.feed_uri();
+    Reader reader(settings);
+    const auto view = only_view(reader);
+    const ListQuery all{{}, {"date"}, false, 10, {}};
+
+    db.lock_feed_out();
+    db.commit({{1, 1, 100}});
+    CHECK(member(get(*view, db.key(1, 1))->json, "total_stock") == 101);
+    CHECK(member(std::get<ListPage>(list(*view, all)).rows.at(0), "total_stock") == 101);
+    db.fall_back_to_noted();
+    for (int i = 0; i < commits_after; ++i) db.commit({{2, 1, 1}});
+    db.let_feed_in();
+    REQUIRE(eventually([&] { return view->figures().resets == 1; }));
+    CHECK(member(get(*view, db.key(1, 1))->json, "total_stock") == 1);
+    CHECK(member(std::get<ListPage>(list(*view, all)).rows.at(0), "total_stock") == 1);
+  }
+}
+
+TEST_CASE("a replica that follows a lost past is not believed, though it is ahead of the feed") {
+  Database db;
+  db.commit({{1, 1, 1}});
+  db.note_state();
+  db.commit({{1, 1, 100}});
+  const std::string replica = db.copy();
+  db.fall_back_to_noted();
+  reader::ReaderSettings settings = settings_of(db);
+  settings.replicas = {replica};
+  Reader reader(settings);
+  const auto view = only_view(reader);
+  CHECK(member(get(*view, db.key(1, 1))->json, "total_stock") == 1);
+  CHECK(member(std::get<ListPage>(list(*view, {{}, {"date"}, false, 10, {}})).rows.at(0), "total_stock") == 1);
+  const std::int64_t next = db.commit({{2, 1, 1}});
+  REQUIRE(eventually([&] { return view->has_applied(partition_0, next); }));
+  view->clear();
+  CHECK(member(get(*view, db.key(1, 1))->json, "total_stock") == 1);
+  CHECK(view->figures().resets == 0);
+}

@@ -98,12 +98,7 @@ TEST_CASE("views come and go while a reader runs") {
   const auto first = only_view(reader);
   std::atomic<int> told{0};
   reader.on_views([&](const Reader::Views&) { ++told; });
-  std::string text = read_file(DAYBOOK_SOURCE_DIR "/schemas/bloodbank/views/dashboard_daily_summary.json");
-  text.replace(text.find(view_name), view_name.size(), "another");
-  {
-    const auto connection = postgres::connect(db.uri(), "daybook-test");
-    sql::apply_view(*connection, std::get<ViewDefinition>(read_definition(text)));
-  }
+  db.apply_another();
   REQUIRE(eventually([&] { return reader.find("another") != nullptr; }));
   CHECK(reader.find(view_name) == first);
   CHECK(get(*reader.find("another"), db.key(1, 1))->kind == HotRow::Kind::absent);
@@ -132,4 +127,86 @@ TEST_CASE("views come and go while a reader runs") {
   const std::int64_t next = db.commit({{1, 1, 1}});
   REQUIRE(eventually([&] { return second->has_applied(partition_0, next); }));
   CHECK(eventually([&] { return first->freshness().feed_is_lost; }));
+}
+
+TEST_CASE("a reader stays ready when memory begins anew") {
+  Database db;
+  db.commit({{1, 1, 1}});
+  reader::ReaderSettings settings = settings_of(db);
+  settings.feed_database = db.feed_uri();
+  settings.warm_rows = 100;
+  settings.warm_pause = std::chrono::milliseconds(0);
+  Reader reader(settings);
+  const auto view = only_view(reader);
+  REQUIRE(eventually([&] { return reader.is_warm(); }));
+  db.lock_feed_out();
+  std::vector<Database::Event> events;
+  for (int i = 0; i < 9000; ++i) events.push_back({i, 1, 1});
+  db.commit(events);
+  {
+    const auto held = db.hold(view_name);
+    db.let_feed_in();
+    REQUIRE(eventually([&] { return view->figures().resets == 1 && db.waiting() == 1; }));
+    CHECK(reader.is_warm());
+  }
+  CHECK(eventually([&] { return view->figures().rows.entries == 100; }));
+}
+
+TEST_CASE("more entries than can be read in time are read in smaller pieces") {
+  Database db;
+  reader::ReaderSettings settings = settings_of(db);
+  settings.feed_database = db.feed_uri();
+  settings.feed.statement_max = std::chrono::milliseconds(400);
+  Reader reader(settings);
+  const auto view = only_view(reader);
+  db.lock_feed_out();
+  std::int64_t next = 0;
+  for (int i = 0; i < 64; ++i) next = db.commit({{1, 1, 1}});
+  // Each entry takes 20 ms: all of them more than a statement may.
+  db.query(
+      "ALTER TABLE daybook.change RENAME TO change_itself;"
+      "CREATE VIEW daybook.change AS SELECT generation, seq, nonce, kind, body || pg_sleep(0.02)::text AS body, topics,"
+      " partitions, next_offsets FROM daybook.change_itself ORDER BY seq");
+  db.let_feed_in();
+  CHECK(eventually([&] { return view->has_applied(partition_0, next); }, std::chrono::seconds(20)));
+  CHECK(view->figures().resets == 0);
+  CHECK(view->figures().applied == 64);
+}
+
+TEST_CASE("an entry that can't be read is as one that says that anything may have changed") {
+  Database db;
+  db.commit({{1, 1, 1}});
+  reader::ReaderSettings settings = settings_of(db);
+  settings.feed_database = db.feed_uri();
+  Reader reader(settings);
+  const auto view = only_view(reader);
+  get(*view, db.key(1, 1));
+  db.lock_feed_out();
+  db.commit({{1, 1, 1}});
+  std::int64_t next = db.commit({{2, 1, 1}});
+  db.query("UPDATE daybook.change SET body = '{' WHERE seq = 2");
+  db.let_feed_in();
+  REQUIRE(eventually([&] { return view->has_applied(partition_0, next); }));
+  CHECK(view->figures().resets == 1);
+  CHECK(member(get(*view, db.key(1, 1))->json, "total_stock") == 2);
+  next = db.commit({{1, 1, 1}});
+  REQUIRE(eventually([&] { return view->has_applied(partition_0, next); }));
+  CHECK(view->figures().resets == 1);
+  CHECK_FALSE(view->freshness().feed_is_lost);
+}
+
+TEST_CASE("a view whose head is gone does not take the others with it") {
+  Database db;
+  db.commit({{1, 1, 1}});
+  Reader reader(settings_of(db));
+  db.apply_another();
+  REQUIRE(eventually([&] { return reader.find("another") != nullptr; }));
+  const auto another = reader.find("another");
+  db.query("DELETE FROM daybook.view_head WHERE generation = " + std::to_string(another->generation()));
+  CHECK(eventually([&] { return another->freshness().feed_is_lost; }));
+  const auto view = only_view(reader);
+  const std::int64_t next = db.commit({{1, 1, 1}});
+  CHECK(eventually([&] { return view->has_applied(partition_0, next); }));
+  CHECK(eventually([&] { return !view->freshness().feed_is_lost; }));
+  CHECK(another->freshness().detail.find("no head") != std::string::npos);
 }

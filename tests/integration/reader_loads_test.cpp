@@ -203,3 +203,62 @@ TEST_CASE("the pool: bounded, checked, and sessions that broke are replaced unse
                             [](pqxx::transaction_base& transaction) { transaction.exec("SELECT pg_sleep(20)"); }),
                   RetryError);
 }
+
+TEST_CASE("one warm-up of a view at a time") {
+  Database db;
+  db.commit({{1, 1, 1}, {2, 1, 1}});
+  Reader reader(settings_of(db));
+  const auto view = only_view(reader);
+  auto held = db.hold(view_name);
+  auto first = std::async(std::launch::async, [&] { return view->warm(100); });
+  REQUIRE(eventually([&] { return db.waiting() == 1; }));
+  auto second = std::async(std::launch::async, [&] { return view->warm(100); });
+  CHECK(second.wait_for(std::chrono::seconds(10)) == std::future_status::ready);
+  held.reset();
+  CHECK(second.get() == 0);
+  CHECK(first.get() == 2);
+  view->clear();
+  CHECK(view->warm(100) == 2);
+}
+
+TEST_CASE("a page tells its end in one form, whatever the session's settings") {
+  Database db;
+  db.set_for_readers("DateStyle = 'SQL, DMY'");
+  db.set_for_readers("TimeZone = 'Asia/Kolkata'");
+  for (int day = 1; day <= 4; ++day) db.commit({{1, day, 1}});
+  Reader reader(settings_of(db));
+  const auto view = only_view(reader);
+  for (const std::string column : {"date", "updated_at"}) {
+    CAPTURE(column);
+    ListQuery query{{}, {column}, false, 2, {}};
+    const ListPage first = std::get<ListPage>(list(*view, query));
+    REQUIRE(first.after.size() == (column == "date" ? 2 : 3));
+    if (column == "date") {
+      CHECK(first.after[0] == "2000-01-03");
+    } else {
+      CHECK(first.after[0].substr(10, 1) == "T");
+      CHECK(first.after[0].substr(26) == "+05:30");
+    }
+    query.after = first.after;
+    const ListPage second = std::get<ListPage>(list(*view, query));
+    REQUIRE(second.rows.size() == 2);
+    CHECK(second.rows[0].find("2000-01-04") != std::string::npos);
+    CHECK(second.after.empty());
+  }
+}
+
+TEST_CASE("a reader stops at once, whatever its sessions wait for") {
+  Database db;
+  db.commit({{1, 1, 1}});
+  auto rows = db.hold(view_name);
+  reader::ReaderSettings settings = settings_of(db);
+  settings.warm_rows = 100;
+  settings.feed.statement_max = std::chrono::minutes(1);
+  Reader reader(settings);
+  auto head = db.hold("daybook.view_head");
+  REQUIRE(eventually([&] { return db.waiting() == 2; }));
+  auto stopped = std::async(std::launch::async, [&] { reader.stop(); });
+  CHECK(stopped.wait_for(std::chrono::seconds(10)) == std::future_status::ready);
+  rows.reset();
+  head.reset();
+}

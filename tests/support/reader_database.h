@@ -68,7 +68,7 @@ class Database {
     static int number = 0;
     name_ = "reader_" + std::to_string(Steady::now().time_since_epoch().count()) + "_" + std::to_string(++number);
     admin("CREATE DATABASE " + name_);
-    admin("CREATE ROLE " + name_ + " LOGIN SUPERUSER");
+    for (const std::string& role : {name_, feed_role()}) admin("CREATE ROLE " + role + " LOGIN SUPERUSER");
     connect();
     sql::migrate(*connection_);
     view_ = load_definitions({DAYBOOK_SOURCE_DIR "/schemas/bloodbank/views/dashboard_daily_summary.json"}).front();
@@ -84,10 +84,12 @@ class Database {
     connection_.reset();
     for (const std::string& database : databases_) admin("DROP DATABASE IF EXISTS " + database + " WITH (FORCE)");
     admin("DROP DATABASE " + name_ + " WITH (FORCE)");
-    admin("DROP ROLE " + name_);
+    for (const std::string& role : {name_, feed_role()}) admin("DROP ROLE " + role);
   }
 
   std::string uri() const { return uri_with(server_, name_, name_); }
+  // The same as another role, so that only the feed can be locked out.
+  std::string feed_uri() const { return uri_with(server_, feed_role(), name_); }
   const ViewDefinition& view() const { return view_; }
   pqxx::result query(const std::string& sql) {
     pqxx::nontransaction transaction(*connection_);
@@ -139,11 +141,40 @@ class Database {
     return key;
   }
 
-  void lock_readers_out() {
-    admin("ALTER ROLE " + name_ + " NOLOGIN");
-    admin("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = '" + name_ + "'");
+  // A second view.
+  void apply_another() {
+    std::string text = read_file(DAYBOOK_SOURCE_DIR "/schemas/bloodbank/views/dashboard_daily_summary.json");
+    text.replace(text.find(view_name), view_name.size(), "another");
+    sql::apply_view(*connection_, std::get<ViewDefinition>(read_definition(text)));
   }
+
+  void lock_readers_out() { lock_out(name_); }
   void let_readers_in() { admin("ALTER ROLE " + name_ + " LOGIN"); }
+  void lock_feed_out() { lock_out(feed_role()); }
+  void let_feed_in() { admin("ALTER ROLE " + feed_role() + " LOGIN"); }
+  void set_for_readers(const std::string& setting) { admin("ALTER ROLE " + name_ + " SET " + setting); }
+
+  // Until it is destroyed nobody reads that table.
+  class Held {
+   public:
+    Held(const std::string& uri, const std::string& table)
+        : connection_(postgres::connect(uri, "daybook-test")), transaction_(*connection_) {
+      transaction_.exec("LOCK TABLE " + table + " IN ACCESS EXCLUSIVE MODE");
+    }
+
+   private:
+    postgres::Connection connection_;
+    pqxx::work transaction_;
+  };
+  std::unique_ptr<Held> hold(const std::string& table) {
+    return std::make_unique<Held>(uri_with(server_, "", name_), table);
+  }
+  // Readers that wait for such a table.
+  std::size_t waiting() {
+    return query("SELECT FROM pg_stat_activity WHERE datname = '" + name_ + "' AND usename LIKE '" + name_ +
+                 "%' AND wait_event_type = 'Lock'")
+        .size();
+  }
 
   // The state of now under another name; the database of a standby that stops here, say.
   std::string copy() {
@@ -175,6 +206,13 @@ class Database {
   }
 
  private:
+  std::string feed_role() const { return name_ + "_feed"; }
+  void lock_out(const std::string& role) {
+    const std::string sessions = " FROM pg_stat_activity WHERE usename = '" + role + "'";
+    admin("ALTER ROLE " + role + " NOLOGIN");
+    admin("SELECT pg_terminate_backend(pid)" + sessions);
+    REQUIRE(eventually([&] { return query("SELECT" + sessions).empty(); }));
+  }
   void connect() { connection_ = postgres::connect(uri_with(server_, "", name_), "daybook-test"); }
 
   std::string server_, name_;
