@@ -236,13 +236,14 @@ TEST_CASE("a row, a carried one, and none; each loaded once, with the bytes of t
 
   const HotRowPtr row = get(*view, db.key(1, 20));
   CHECK(row->kind == HotRow::Kind::row);
-  CHECK(row->json.find(R"({"facility_id":"11111111-1111-1111-1111-111100000001","date":"2000-01-21","total_stock":7,)"
-                       R"("total_transferred":0,"total_requests":1,"updated_at":")") == 0);
+  CHECK(row->json().find(R"({"facility_id":"11111111-1111-1111-1111-111100000001","date":"2000-01-21","total_stock":7,)"
+                         R"("total_transferred":0,"total_requests":1,"updated_at":")") == 0);
   const HotRowPtr carried = get(*view, db.key(1, 15));
   CHECK(carried->kind == HotRow::Kind::carried);
-  CHECK(carried->json.find(R"("date":"2000-01-16","total_stock":5,"total_transferred":0,"total_requests":0,)") !=
+  CHECK(carried->json().find(R"("date":"2000-01-16","total_stock":5,"total_transferred":0,"total_requests":0,)") !=
         std::string::npos);
-  CHECK(carried->json.substr(carried->json.find("updated_at")) == row->json.substr(row->json.find("updated_at")));
+  CHECK(carried->json().substr(carried->json().find("updated_at")) ==
+        row->json().substr(row->json().find("updated_at")));
   CHECK(get(*view, db.key(1, 9))->kind == HotRow::Kind::absent);
   CHECK(get(*view, db.key(2, 20))->kind == HotRow::Kind::absent);
   for (int i = 0; i < 10; ++i) {
@@ -262,7 +263,7 @@ TEST_CASE("a row, a carried one, and none; each loaded once, with the bytes of t
   const HotRowPtr fed = view->find_hot(db.key(1, 20));
   view->clear();
   CHECK(get(*view, db.key(1, 20))->json == fed->json);
-  CHECK(get(*view, db.key(1, 20))->etag == fed->etag);
+  CHECK(get(*view, db.key(1, 20))->etag() == fed->etag());
 }
 
 TEST_CASE("10,000 misses at once for one row are one query, and for many rows a few") {
@@ -334,8 +335,8 @@ TEST_CASE("readers under concurrent commits: no row goes back in time, writes ar
         }
         ++reads;
         // Every event adds to the stock, on its day and all later ones.
-        const std::int64_t stock = row->kind == HotRow::Kind::absent ? 0 : member(row->json, "total_stock");
-        if (stock < shown[key]) mistakes[static_cast<std::size_t>(i)] = "a row went back in time: " + row->json;
+        const std::int64_t stock = row->kind == HotRow::Kind::absent ? 0 : member(row->json(), "total_stock");
+        if (stock < shown[key]) mistakes[static_cast<std::size_t>(i)] = "a row went back in time: " + row->json();
         shown[key] = stock;
         if (random() % 50 == 0) views[static_cast<std::size_t>(i)]->clear();
       }
@@ -622,12 +623,12 @@ TEST_CASE("views come and go while a reader runs") {
   CHECK(reader.find(view_name) == first);
 
   // How a view is served may change at any time.
-  CHECK(get(*first, db.key(1, 1))->ok->head.find("max-age=7") == std::string::npos);
+  CHECK(get(*first, db.key(1, 1))->whole_head().find("max-age=7") == std::string::npos);
   db.query("UPDATE daybook.generation SET reader = '{\"cache_control\": \"max-age=7\"}' WHERE view = '" + view_name +
            "'");
   REQUIRE(eventually([&] { return reader.find(view_name) != first; }));
   const auto second = only_view(reader);
-  CHECK(get(*second, db.key(1, 1))->ok->head.find("Cache-Control: max-age=7\r\n") != std::string::npos);
+  CHECK(get(*second, db.key(1, 1))->whole_head().find("Cache-Control: max-age=7\r\n") != std::string::npos);
   const std::int64_t next = db.commit({{1, 1, 1}});
   REQUIRE(eventually([&] { return second->has_applied(partition_0, next); }));
   CHECK(eventually([&] { return first->freshness().feed_is_lost; }));
