@@ -1,6 +1,7 @@
 // `daybook reader`: serves the views' rows over HTTP until it is told to stop.
 #include "reader/reader.h"
 
+#include <absl/cleanup/cleanup.h>
 #include <signal.h>
 #include <spdlog/spdlog.h>
 #include <sys/resource.h>
@@ -122,6 +123,8 @@ void run(Options& options) {
   reader::Front front(
       reader, gate,
       {DAYBOOK_VERSION, std::chrono::seconds(options.max_age_s), std::chrono::milliseconds(options.slow_ms)});
+  // Also when the server can't listen: the feed calls the front until the reader has stopped.
+  const absl::Cleanup stop_reader = [&reader] { reader.stop(); };
   http::ServerLimits limits;
   limits.connections = options.connections;
   http::Server server(address, limits, options.threads, front);
@@ -135,7 +138,6 @@ void run(Options& options) {
   spdlog::info("reader: stopping; requests under way are answered");
   front.stop();
   server.stop();
-  reader.stop();
 }
 
 }  // namespace

@@ -102,8 +102,9 @@ class Descriptor {
 // that add at once wait for each other.
 void add_to_file(const std::string& path, const ordered_json& entry) {
   std::error_code error;
-  // Through a symbolic link the file it names is replaced, not the link.
-  std::filesystem::path real = std::filesystem::weakly_canonical(path, error);
+  // Through a symbolic link the file it names is replaced, not the link. Absolute first: what is not there yet stays
+  // relative.
+  std::filesystem::path real = std::filesystem::weakly_canonical(std::filesystem::absolute(path), error);
   if (error) real = std::filesystem::absolute(path);
   const std::string file = real.string();
   const std::string folder = real.parent_path().string();

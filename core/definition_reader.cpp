@@ -389,10 +389,12 @@ DefinitionOrMistakes read_definition(std::string_view text) {
   return std::move(reader.view());
 }
 
-DefinitionOrMistakes read_stored_definition(std::string_view canonical_json, std::string_view reader_json) {
+DefinitionOrMistakes read_stored_definition(std::string_view canonical_json, std::string_view served_json) {
   std::string text(canonical_json);
   const std::size_t end = text.rfind('}');
-  if (!reader_json.empty() && end != std::string::npos) text.insert(end, ",\"reader\":" + std::string(reader_json));
+  const std::size_t begin = served_json.find('"');  // of the first member
+  if (begin != std::string_view::npos && end != std::string::npos)
+    text.replace(end, std::string::npos, "," + std::string(served_json.substr(begin)));
   return read_definition(text);
 }
 

@@ -30,9 +30,9 @@ using DefinitionOrMistakes = std::variant<ViewDefinition, std::vector<Definition
 // types are all mistakes. The mistakes come in the order of the file, at most 100.
 DefinitionOrMistakes read_definition(std::string_view text);
 
-// Puts together again what a generation stores (ViewDefinition::canonical_json and reader_json; the latter may be
-// empty).
-DefinitionOrMistakes read_stored_definition(std::string_view canonical_json, std::string_view reader_json);
+// Puts together again what a generation stores: ViewDefinition::canonical_json, and an object of the members that it
+// leaves out (`reader`, `description`; none of them has to be there).
+DefinitionOrMistakes read_stored_definition(std::string_view canonical_json, std::string_view served_json);
 
 // Reads the file at `path`; a file that can't be read is a mistake at "".
 DefinitionOrMistakes read_definition_file(const std::string& path);

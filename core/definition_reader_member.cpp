@@ -45,8 +45,8 @@ bool is_segment(std::string_view text) {
 }  // namespace
 
 bool is_reserved_path(std::string_view path) {
-  static constexpr std::string_view reserved[] = {"/v1",     "/api/admin", "/openapi.json", "/livez",
-                                                  "/readyz", "/healthz",   "/health",       "/metrics"};
+  static constexpr std::string_view reserved[] = {"/v1",     "/page",    "/api/admin", "/openapi.json", "/livez",
+                                                  "/readyz", "/healthz", "/health",    "/metrics"};
   return std::any_of(std::begin(reserved), std::end(reserved), [&](std::string_view own) {
     return path.starts_with(own) && (path.size() == own.size() || path[own.size()] == '/');
   });
@@ -187,6 +187,18 @@ void ReaderMember::read_claims(const JsonNode& node) {
     if (claim == nullptr) continue;
     if (claim->empty() || claim->size() > max_line) wrong(*child, claim_expected);
     settings_.rows_by_claim[child->name] = *claim;
+  }
+  // The lists of one who is limited have these filters, whether they were asked for or not: they need an index.
+  bool all_before = true;
+  for (const KeyColumn& column : view_.key) {
+    const bool is_limited = settings_.rows_by_claim.count(column.name) > 0;
+    const bool is_filter =
+        std::find(settings_.filters.begin(), settings_.filters.end(), column.name) != settings_.filters.end();
+    if (is_limited && !all_before && !is_filter) {
+      mistake(*node.member(column.name), "a claim for a key column without one for those before it",
+              "claims for the first columns of the key, or for columns that \"filters\" names");
+    }
+    all_before = all_before && is_limited;
   }
 }
 

@@ -60,6 +60,8 @@ class Stream {
   // has ended then.
   virtual bool write(std::shared_ptr<const std::string> bytes) = 0;
   virtual bool has_ended() const = 0;
+  // Bytes that were written and that the client has yet to take.
+  virtual std::size_t queued() const = 0;
   virtual void end() = 0;
 };
 

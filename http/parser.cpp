@@ -32,6 +32,7 @@ class Parser final : public beast::http::basic_parser<true> {
   beast::http::verb verb = beast::http::verb::unknown;
   int version = 0;
   unsigned hosts = 0;
+  unsigned authorizations = 0;
   unsigned lengths = 0;
   bool transfer_encoding = false;
   bool folded = false;
@@ -48,6 +49,7 @@ class Parser final : public beast::http::basic_parser<true> {
   void on_field_impl(beast::http::field field, beast::string_view name, beast::string_view value,
                      error_code&) override {
     if (field == beast::http::field::host) ++hosts;
+    if (field == beast::http::field::authorization) ++authorizations;
     if (field == beast::http::field::content_length) ++lengths;
     if (field == beast::http::field::transfer_encoding) transfer_encoding = true;
     // Beast joins folded lines in a buffer of its own. Two parties may read such a line differently.
@@ -100,6 +102,8 @@ Parsed check(const Parser& parser, std::size_t header_bytes, ParsedRequest& requ
     return refuse(request, 413, "a request must not have a body here");
   if (parser.hosts > 1 || (parser.hosts == 0 && parser.version == 11))
     return refuse(request, 400, "expected one Host header");
+  // Somebody before this server may have judged the other one.
+  if (parser.authorizations > 1) return refuse(request, 400, "more than one Authorization");
   switch (parser.verb) {
     case verb::get:
       request.method = Method::get;

@@ -61,6 +61,7 @@ class Session final : public Exchange::Connection,
   // For the stream's handle.
   bool write_stream(std::shared_ptr<const std::string> bytes);
   bool stream_has_ended() const;
+  std::size_t stream_queued() const;
   void end_stream();
   void release_stream();  // from any thread
 

@@ -34,6 +34,7 @@ class Handle final : public Stream {
   ~Handle() override { session_->release_stream(); }
   bool write(std::shared_ptr<const std::string> bytes) override { return session_->write_stream(std::move(bytes)); }
   bool has_ended() const override { return session_->stream_has_ended(); }
+  std::size_t queued() const override { return session_->stream_queued(); }
   void end() override { session_->end_stream(); }
 
  private:
@@ -112,6 +113,8 @@ bool Session::write_stream(std::shared_ptr<const std::string> bytes) {
 }
 
 bool Session::stream_has_ended() const { return !stream_ || stream_->ended; }
+
+std::size_t Session::stream_queued() const { return stream_ ? stream_->bytes : 0; }
 
 void Session::end_stream() {
   if (stream_has_ended()) return;

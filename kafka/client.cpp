@@ -4,11 +4,14 @@
 
 #include <algorithm>
 #include <cstring>
+#include <thread>
 
 #include "core/error.h"
 
 namespace daybook::kafka {
 namespace {
+
+constexpr std::chrono::milliseconds leader_pause{100};
 
 void log_line(const rd_kafka_t*, int level, const char* facility, const char* text) {
   // syslog levels: 0-3 errors, 4 warning, 5-6 info, 7 debug. librdkafka's own errors about connections repeat
@@ -208,14 +211,23 @@ std::string cluster_id(rd_kafka_t* client, std::chrono::milliseconds timeout) {
 }
 
 Watermarks watermarks(rd_kafka_t* client, const TopicPartition& partition, std::chrono::milliseconds timeout) {
-  Watermarks found;
-  const rd_kafka_resp_err_t error = rd_kafka_query_watermark_offsets(
-      client, partition.topic.c_str(), partition.partition, &found.low, &found.high, static_cast<int>(timeout.count()));
-  if (error != RD_KAFKA_RESP_ERR_NO_ERROR) {
-    throw RetryError("broker: can't read the first and last offset of " + partition.topic + "/" +
-                     std::to_string(partition.partition) + ": " + rd_kafka_err2str(error));
+  const auto end = std::chrono::steady_clock::now() + timeout;
+  for (;;) {
+    Watermarks found;
+    const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(end - std::chrono::steady_clock::now());
+    const rd_kafka_resp_err_t error =
+        rd_kafka_query_watermark_offsets(client, partition.topic.c_str(), partition.partition, &found.low, &found.high,
+                                         std::max(1, static_cast<int>(left.count())));
+    if (error == RD_KAFKA_RESP_ERR_NO_ERROR) return found;
+    // The leader has just moved, and what the client knew of it is being read again.
+    const bool moves =
+        error == RD_KAFKA_RESP_ERR_NOT_LEADER_FOR_PARTITION || error == RD_KAFKA_RESP_ERR_LEADER_NOT_AVAILABLE;
+    if (!moves || std::chrono::steady_clock::now() + leader_pause >= end) {
+      throw RetryError("broker: can't read the first and last offset of " + partition.topic + "/" +
+                       std::to_string(partition.partition) + ": " + rd_kafka_err2str(error));
+    }
+    std::this_thread::sleep_for(leader_pause);
   }
-  return found;
 }
 
 }  // namespace daybook::kafka

@@ -15,7 +15,8 @@ namespace daybook::reader {
 class Databases {
  public:
   Databases(const std::string& primary, const std::vector<std::string>& replicas, const PoolSettings& settings)
-      : primary_(primary, settings), crew_(settings.size + settings.overflow) {
+      // More threads than sessions: who finds none waits in the pool, which bounds and counts that.
+      : primary_(primary, settings), crew_(2 * (settings.size + settings.overflow) + 1) {
     for (const std::string& uri : replicas) replicas_.push_back(std::make_unique<Replica>(uri, settings));
   }
   ~Databases() { stop(); }

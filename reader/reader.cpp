@@ -22,8 +22,8 @@ Feed::Settings feed_settings(const ReaderSettings& settings) {
 
 // A view that this program can't read is left out: the others are served.
 std::optional<ViewDefinition> definition_of(const std::string& view, const std::string& text,
-                                            const std::string& reader) {
-  DefinitionOrMistakes read = read_stored_definition(text, reader);
+                                            const std::string& served) {
+  DefinitionOrMistakes read = read_stored_definition(text, served);
   if (ViewDefinition* definition = std::get_if<ViewDefinition>(&read)) return std::move(*definition);
   spdlog::error(
       "reader: view {} is not served: its definition in the database is not one that this program can read: {}; "

@@ -270,6 +270,7 @@ std::string render_commit(const ViewDefinition& view, int generation, const std:
 std::string render_reader_settings(const ViewDefinition& view, int generation) {
   return fill("templates/reader_settings.sql",
               {{"generation", std::to_string(generation)},
+               {"description", quote_literal(view.description)},
                {"reader", view.reader_json.empty() ? "NULL::jsonb" : quote_literal(view.reader_json) + "::jsonb"}});
 }
 

@@ -105,8 +105,10 @@ def new_database(services):
         connection.close()
 
     execute(f"CREATE DATABASE {name}")
-    yield Database(urlsplit(services.database)._replace(path="/" + name).geturl())
-    execute(f"DROP DATABASE {name} WITH (FORCE)")
+    try:
+        yield Database(urlsplit(services.database)._replace(path="/" + name).geturl())
+    finally:
+        execute(f"DROP DATABASE {name} WITH (FORCE)")
 
 
 @pytest.fixture
@@ -197,11 +199,13 @@ class Daybook:
 @contextmanager
 def new_daybook(services, database, folder):
     program = Daybook(services, database, folder)
-    yield program
-    for process in program.processes:
-        if process.is_running():
-            process.kill()
-        print(f"--- {process.log.name}, exit status {process.popen.returncode}:\n{process.output()[-10000:]}")
+    try:
+        yield program
+    finally:
+        for process in program.processes:
+            if process.is_running():
+                process.kill()
+            print(f"--- {process.log.name}, exit status {process.popen.returncode}:\n{process.output()[-10000:]}")
 
 
 @pytest.fixture
@@ -210,23 +214,28 @@ def daybook(services, database, tmp_path):
         yield program
 
 
+def apply_view(daybook, folder, topic, source=VIEWS / "dashboard_daily_summary.json", **changes):
+    """Makes a view of a definition (a file, or what one says) under names of this test's own, applied to its database."""
+    definition = dict(source) if isinstance(source, dict) else json.loads(source.read_text())
+    definition.pop("$schema", None)  # a relative path, for editors
+    # Kafka's group is named after the view, so the name has to differ between tests that share a broker.
+    definition["view"] = f"{definition['view']}_{uuid.uuid4().hex[:8]}"
+    for rule in definition["sources"]:
+        rule["topic"] = topic
+    definition.update(changes)
+    file = folder / f"{definition['view']}.json"
+    file.write_text(json.dumps(definition, indent=2))
+    daybook.run("views", "apply", file)
+    return SimpleNamespace(name=definition["view"], topic=topic, file=file, definition=definition)
+
+
 def view_maker(daybook, folder):
     """What makes views of a definition file under names of their own, applied to that database."""
     daybook.run("migrate")
     topic = "test." + uuid.uuid4().hex[:12]
 
     def make(source=VIEWS / "dashboard_daily_summary.json", **changes):
-        definition = json.loads(source.read_text())
-        definition.pop("$schema", None)  # a relative path, for editors
-        # Kafka's group is named after the view, so the name has to differ between tests that share a broker.
-        definition["view"] = f"{definition['view']}_{uuid.uuid4().hex[:8]}"
-        for rule in definition["sources"]:
-            rule["topic"] = topic
-        definition.update(changes)
-        file = folder / f"{definition['view']}.json"
-        file.write_text(json.dumps(definition, indent=2))
-        daybook.run("views", "apply", file)
-        return SimpleNamespace(name=definition["view"], topic=topic, file=file, definition=definition)
+        return apply_view(daybook, folder, topic, source, **changes)
 
     return make
 

@@ -1,6 +1,8 @@
 // The way of a request up to where its kind is known, the hot path, and what all answers have in common.
 #include "reader/api/api.h"
 
+#include <spdlog/spdlog.h>
+
 #include <algorithm>
 #include <stdexcept>
 
@@ -73,6 +75,10 @@ Api::Api(std::vector<Rows*> rows, Gate gate, ApiSettings settings, Observer obse
 
 Api::~Api() { stop(); }
 
+void Api::end_streams() {
+  for (const auto& view : views_) view->hub->end_streams();
+}
+
 void Api::stop() {
   for (const auto& view : views_) view->hub->stop();
 }
@@ -87,10 +93,12 @@ void Api::on_request(const http::Incoming& request, http::Exchange exchange) {
   const Clock::time_point begun = Clock::now();
   Admission admission = gate_(request);
   const Route route = admission.status == 0 ? router_.match(request.path) : Route{};
-  if (route.kind == Route::Kind::row && answer_hot(request, route, admission, exchange, begun)) return;
+  bool is_miss = false;
+  if (route.kind == Route::Kind::row && answer_hot(request, route, admission, exchange, begun, is_miss)) return;
 
   const auto asked = std::make_shared<Asked>(std::move(exchange));
   asked->begun = begun;
+  asked->is_miss = is_miss;
   asked->method = request.method;
   asked->gate_headers = std::move(admission.headers);
   if (admission.status != 0) return refuse(asked, admission.status, admission.detail);
@@ -142,9 +150,9 @@ void Api::on_request(const http::Incoming& request, http::Exchange exchange) {
 }
 
 // The way of nearly all requests: nothing is decoded twice, nothing is made but a line or two of headers. False: it is
-// none of those, and nothing was sent.
+// none of those, and nothing was sent; `is_miss`: since the row is not in memory.
 bool Api::answer_hot(const http::Incoming& request, const Route& route, Admission& admission, http::Exchange& exchange,
-                     Clock::time_point begun) {
+                     Clock::time_point begun, bool& is_miss) {
   const View& view = *views_[route.view];
   if (!request.query.empty() || request.method == http::Method::post || !admission.who->may_read(view.definition.name))
     return false;
@@ -161,7 +169,10 @@ bool Api::answer_hot(const http::Incoming& request, const Route& route, Admissio
   const PerLoop& age = age_of(exchange.loop(), route.view, begun);
   if (age.is_too_old) return false;
   HotRowPtr row = view.rows.find_hot(key);
-  if (!row) return false;
+  if (!row) {
+    is_miss = true;
+    return false;
+  }
 
   http::BlockPtr block = view.not_found;
   if (row->kind != HotRow::Kind::absent) {
@@ -180,11 +191,18 @@ bool Api::answer_hot(const http::Incoming& request, const Route& route, Admissio
 const Api::PerLoop& Api::age_of(const http::Loop& loop, std::size_t view, Clock::time_point now) const {
   PerLoop& own = per_loop_.at(loop.index())[view];
   if (now - own.read_at < age_refresh) return own;
-  own.freshness = views_[view]->rows.freshness();
+  own = age_at(views_[view]->rows.freshness(), age_refresh);
   own.read_at = now;
-  const std::chrono::milliseconds age = own.freshness.age + age_refresh;
-  own.is_too_old = age > settings_.max_age;
-  own.headers = "Daybook-Age: " + std::to_string(age.count()) + "\r\n";
+  return own;
+}
+
+// What is said of an age that was read so long ago.
+Api::PerLoop Api::age_at(Freshness freshness, std::chrono::nanoseconds since) const {
+  PerLoop own;
+  own.freshness = std::move(freshness);
+  own.freshness.age += std::chrono::ceil<std::chrono::milliseconds>(since);
+  own.is_too_old = own.freshness.age > settings_.max_age;
+  own.headers = "Daybook-Age: " + std::to_string(own.freshness.age.count()) + "\r\n";
   if (own.freshness.feed_is_lost) own.headers += "Daybook-Feed: lost\r\n";
   own.row_headers = own.headers + "Vary: Accept\r\n";
   return own;
@@ -193,13 +211,15 @@ const Api::PerLoop& Api::age_of(const http::Loop& loop, std::size_t view, Clock:
 // Refuses what would be too old.
 bool Api::is_fresh(const AskedPtr& asked) const {
   const PerLoop& age = age_of(asked->loop, asked->route.view, Clock::now());
-  if (!age.is_too_old) return true;
-  std::string detail = "what is known of view " + asked->view->definition.name + " is " +
-                       std::to_string(age.freshness.age.count()) + " ms old, and at most " +
-                       std::to_string(settings_.max_age.count()) + " ms are given";
-  if (!age.freshness.detail.empty()) detail += ": " + age.freshness.detail;
-  refuse(asked, Unavailable{Unavailable::Why::stale, detail});
-  return false;
+  if (age.is_too_old) refuse_stale(asked, age);
+  return !age.is_too_old;
+}
+
+void Api::refuse_stale(const AskedPtr& asked, const PerLoop& age) const {
+  const std::string detail = "what is known of view " + asked->view->definition.name + " is " +
+                             std::to_string(age.freshness.age.count()) + " ms old, and at most " +
+                             std::to_string(settings_.max_age.count()) + " ms are given";
+  refuse(asked, Unavailable{Unavailable::Why::stale, detail});  // why, is in the log and for operators
 }
 
 // Decodes the key and looks whether it may be seen; false: refused.
@@ -226,8 +246,11 @@ bool Api::read_key(const AskedPtr& asked) const {
 }
 
 void Api::send(const AskedPtr& asked, http::BlockPtr block, std::string headers) const {
-  if (asked->view != nullptr)
-    headers = age_of(asked->loop, asked->route.view, Clock::now()).headers + std::move(headers);
+  if (!asked->age_headers.empty()) {
+    headers = asked->age_headers + headers;
+  } else if (asked->view != nullptr) {
+    headers = age_of(asked->loop, asked->route.view, Clock::now()).headers + headers;
+  }
   headers += asked->gate_headers;
   const unsigned status = block->status;
   // The connection is let go here, on its loop: who loaded the row may hold `asked` a little longer.
@@ -243,6 +266,14 @@ void Api::refuse(const AskedPtr& asked, unsigned status, const std::string& deta
 }
 
 void Api::refuse(const AskedPtr& asked, const Unavailable& why) const {
+  if (why.why == Unavailable::Why::database) {
+    // What a database says names hosts and users: it is for the log, once a second at most.
+    const std::int64_t second =
+        std::chrono::duration_cast<std::chrono::seconds>(Clock::now().time_since_epoch()).count();
+    if (failure_logged_at_.exchange(second) != second)
+      spdlog::warn("reader: view {}: a load failed: {}", asked->view->definition.name, why.detail);
+    return refuse(asked, 503, "the database can't be asked at the moment: try again", "Retry-After: 1\r\n");
+  }
   refuse(asked, 503, why.detail, "Retry-After: 1\r\n");
 }
 

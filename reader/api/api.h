@@ -2,6 +2,7 @@
 // answered on the spot, from ready blocks; what has to be loaded or waited for, later.
 #pragma once
 
+#include <atomic>
 #include <chrono>
 #include <functional>
 #include <memory>
@@ -45,7 +46,9 @@ class Api final : public http::Application {
 
   void on_request(const http::Incoming& request, http::Exchange exchange) override;
 
-  // Ends what waits for changes. To be called before the server's loops go.
+  // Ends the streams of changes: another API answers from now on. Requests under way are answered by this one.
+  void end_streams();
+  // Answers also those who wait for changes. To be called before the server's loops go.
   void stop();
 
   // Routes of definitions that collide with those of another view, for the log.
@@ -59,7 +62,7 @@ class Api final : public http::Application {
   using AskedPtr = std::shared_ptr<Asked>;
 
   bool answer_hot(const http::Incoming& request, const Route& route, Admission& admission, http::Exchange& exchange,
-                  std::chrono::steady_clock::time_point begun);
+                  std::chrono::steady_clock::time_point begun, bool& is_miss);
   void answer_row(const AskedPtr& asked);
   void finish_row(const AskedPtr& asked, const Result<HotRowPtr>& result) const;
   void answer_list(const AskedPtr& asked);
@@ -71,7 +74,9 @@ class Api final : public http::Application {
   bool read_key(const AskedPtr& asked) const;
 
   const PerLoop& age_of(const http::Loop& loop, std::size_t view, std::chrono::steady_clock::time_point now) const;
+  PerLoop age_at(Freshness freshness, std::chrono::nanoseconds since) const;
   bool is_fresh(const AskedPtr& asked) const;
+  void refuse_stale(const AskedPtr& asked, const PerLoop& age) const;
 
   void send(const AskedPtr& asked, http::BlockPtr block, std::string headers = {}) const;
   void refuse(const AskedPtr& asked, unsigned status, const std::string& detail, const std::string& head = "") const;
@@ -82,7 +87,8 @@ class Api final : public http::Application {
   const Observer observer_;
   std::vector<std::unique_ptr<View>> views_;
   Router router_;
-  mutable std::vector<std::vector<PerLoop>> per_loop_;  // by the loop's index and the view; each loop has its own
+  mutable std::atomic<std::int64_t> failure_logged_at_{0};  // seconds
+  mutable std::vector<std::vector<PerLoop>> per_loop_;      // by the loop's index and the view; each loop has its own
 };
 
 }  // namespace daybook::reader

@@ -1,4 +1,5 @@
 // Rows that are not hot or not plain, lists, streams, and what describes the API.
+#include <algorithm>
 #include <nlohmann/json.hpp>
 
 #include "reader/api/api_state.h"
@@ -67,20 +68,31 @@ std::string page_json(const ListPage& page, const std::string& cursor) {
 }  // namespace
 
 void Api::when_applied(const AskedPtr& asked, const Await& await, std::function<void()> then) {
-  if (await.events.empty()) return then();
+  if (await.positions.empty()) return then();
   asked->depends_on_after = true;
-  for (const auto& [partition, offset] : await.events) {
-    if (asked->view->rows.knows(partition)) continue;
-    return refuse(asked, 400,
-                  "view " + asked->view->definition.name + " reads no partition " + to_string(partition) +
-                      ", expected one of its topics' in after=");
+  const ViewDefinition& view = asked->view->definition;
+  const auto refuse_partition = [this, asked, &view](const TopicPartition& partition) {
+    refuse(asked, 400,
+           "view " + view.name + " reads no partition " + to_string(partition) +
+               ", expected one of its topics' in after=");
+  };
+  for (const auto& [partition, offset] : await.positions) {
+    const bool reads_topic = std::any_of(view.sources.begin(), view.sources.end(),
+                                         [&](const SourceRule& rule) { return rule.topic == partition.topic; });
+    if (!reads_topic) return refuse_partition(partition);
   }
-  asked->view->hub->await(asked->loop, await, [this, asked, await, then = std::move(then)](bool applied) {
-    if (applied) return then();
-    refuse(asked, 504,
-           "not all of " + shown(await.events) + " was applied within " + std::to_string(await.wait.count()) +
-               " ms: ask again, or with a longer wait=");
-  });
+  asked->view->hub->await(
+      asked->loop, await, [this, asked, await, refuse_partition, then = std::move(then)](bool applied) {
+        if (applied) return then();
+        if (asked->view->hub->has_stopped())
+          return refuse(asked, Unavailable{Unavailable::Why::busy, "this reader is stopping: ask again"});
+        // Only now: the first event of a new partition makes it known.
+        for (const auto& [partition, offset] : await.positions)
+          if (!asked->view->rows.knows(partition)) return refuse_partition(partition);
+        refuse(asked, 504,
+               "not all of " + shown(await.positions) + " was applied within " + std::to_string(await.wait.count()) +
+                   " ms: ask again, or with a longer wait=");
+      });
 }
 
 void Api::answer_row(const AskedPtr& asked) {
@@ -90,7 +102,8 @@ void Api::answer_row(const AskedPtr& asked) {
   if (!read_key(asked)) return;
   when_applied(asked, std::get<Await>(parameters), [this, asked] {
     if (!is_fresh(asked)) return;
-    if (HotRowPtr row = asked->view->rows.find_hot(asked->key)) {
+    HotRowPtr row = asked->is_miss ? nullptr : asked->view->rows.find_hot(asked->key);
+    if (row) {
       asked->is_hit = true;
       return finish_row(asked, row);
     }
@@ -136,6 +149,10 @@ void Api::finish_list(const AskedPtr& asked, const Result<ListPage>& result) con
     return;
   }
   const ListPage& page = std::get<ListPage>(result);
+  // A page is as new as memory was when it came: packing it and the way back to the loop make it older.
+  asked->list_came = std::chrono::steady_clock::now();
+  asked->list_fresh = asked->view->rows.freshness();
+  asked->list_fresh.age += page.behind;
   const std::string cursor = page.after.empty() ? "" : make_cursor(asked->list.mark, page.after);
   const bool is_csv = asked->format == Format::csv;
   Made made = make_answer(is_csv ? csv_type : json_type,
@@ -145,6 +162,9 @@ void Api::finish_list(const AskedPtr& asked, const Result<ListPage>& result) con
   if (!cursor.empty())
     link = "Link: <" + in_brackets(asked->path) + "?" + asked->list.link + "cursor=" + cursor + ">; rel=\"next\"\r\n";
   asked->loop.post([this, asked, made = std::move(made), link = std::move(link)] {
+    const PerLoop age = age_at(asked->list_fresh, std::chrono::steady_clock::now() - asked->list_came);
+    asked->age_headers = age.headers;
+    if (age.is_too_old) return refuse_stale(asked, age);
     send(asked, has_tag(asked->if_none_match, made.etag) ? made.not_modified : made.ok, link);
   });
 }

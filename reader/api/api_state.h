@@ -53,7 +53,11 @@ struct Api::Asked {
   std::string key;
   bool depends_on_after = false;
   bool is_hit = false;
+  bool is_miss = false;  // it was looked for in memory already
   ListRequest list;
+  std::chrono::steady_clock::time_point list_came;
+  Freshness list_fresh;     // at that time
+  std::string age_headers;  // of an answer with an age of its own; empty: that of memory
 
   std::string cache_control() const { return depends_on_after ? ViewDefinition::private_cache : view->cache_control; }
 };

@@ -12,17 +12,17 @@
 
 namespace daybook::reader {
 
-// A place in the feed: all of the commit `seq`, and `index` rows of the one behind it.
+// A place in the feed: all up to this commit. It names whole commits only: behind it may come another commit than the
+// one that a client saw a part of (the database fell back), so how much it saw of that one is of no use.
 struct FeedPlace {
   int generation = 0;
   std::int64_t seq = 0;
   std::string nonce;
-  std::size_t index = 0;
 
   bool operator==(const FeedPlace&) const = default;
 };
 
-std::string to_string(const FeedPlace& place);  // GENERATION-SEQ-NONCE-INDEX
+std::string to_string(const FeedPlace& place);  // GENERATION-SEQ-NONCE
 std::optional<FeedPlace> read_place(std::string_view id);
 
 // One event. `data` is one line; empty parts are left out.
@@ -36,6 +36,9 @@ struct EventTexts {
 };
 // `before`: the place before this commit, if it is known: then each row has an id, else only the last one has.
 EventTexts event_texts(ChangeSetPtr set, const std::optional<FeedPlace>& before);
+// The event of one of its rows, and that of a commit that is a reset.
+std::string row_event(const ChangeSet& set, std::size_t row, const std::optional<FeedPlace>& before);
+std::string reset_event(const ChangeSet& set);
 
 FeedPlace place_after(const ChangeSet& set);
 

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "http/limits.h"
 #include "reader/api/key.h"
 
 namespace daybook::reader {
@@ -9,9 +10,19 @@ namespace {
 
 constexpr std::chrono::milliseconds tick_time{1000};
 constexpr unsigned ticks_per_keep_alive = 15;
+// A client has no more than this to take: the server ends streams whose queue is full, and the client would come back
+// for the same again.
+constexpr std::size_t queued_max = http::ServerLimits().stream_bytes / 2;
+// So many rows of what it missed are looked through for a client that comes back.
+constexpr std::size_t missed_rows_max = 20'000;
+constexpr const char* gone = "{\"reason\":\"gone\"}";
 
 std::shared_ptr<const std::string> shared(std::string text) {
   return std::make_shared<const std::string>(std::move(text));
+}
+
+std::string feed_event(bool is_lost) {
+  return event_text("feed", "", is_lost ? "{\"feed\":\"lost\"}" : "{\"feed\":\"following\"}");
 }
 
 }  // namespace
@@ -24,9 +35,23 @@ std::shared_ptr<Hub> Hub::make(Rows& rows) {
   return hub;
 }
 
+void Hub::end_streams() {
+  const std::lock_guard lock(mutex_);
+  takes_streams_ = false;
+  for (const auto& [index, state] : states_) {
+    state->loop.post([hub = shared_from_this(), own = state] {
+      for (const SubscriberPtr& subscriber : own->all) subscriber->stream->end();
+      hub->forget_ended(*own);
+    });
+  }
+}
+
 void Hub::stop() {
+  end_streams();
   const std::lock_guard lock(mutex_);
   stopped_ = true;
+  for (const auto& [index, state] : states_)
+    state->loop.post([hub = shared_from_this(), own = state] { hub->look_at_waiters(*own); });
   states_.clear();
 }
 
@@ -65,7 +90,7 @@ Hub::LoopStatePtr Hub::state_of(http::Loop& loop) {
 void Hub::subscribe(http::Loop& loop, std::shared_ptr<http::Stream> stream, KeyFilter filter,
                     std::string_view last_event_id) {
   const LoopStatePtr state = state_of(loop);
-  if (!state) return stream->end();
+  if (!state || !takes_streams_) return stream->end();
   auto subscriber = std::make_shared<Subscriber>();
   subscriber->stream = std::move(stream);
   subscriber->takes_all = !filter.sees_nothing && std::all_of(filter.allowed.begin(), filter.allowed.end(),
@@ -81,25 +106,20 @@ void Hub::subscribe(http::Loop& loop, std::shared_ptr<http::Stream> stream, KeyF
   } else {
     for (const std::string& value : subscriber->filter.allowed[0]) state->by_first[value].push_back(subscriber);
   }
+  const bool is_lost = rows_.freshness().feed_is_lost;
+  if (is_lost) subscriber->stream->write(shared(feed_event(true)));
   if (std::exchange(state->is_ticking, true)) return;
-  state->was_lost = rows_.freshness().feed_is_lost;
+  state->was_lost = is_lost;
   loop.run_after(tick_time, [hub = shared_from_this(), state] { hub->tick(state); });
 }
 
 void Hub::catch_up(Subscriber& subscriber, std::string_view last_event_id) {
-  std::string text = "retry: 1000\n\n";
-  const std::optional<FeedPlace> last = read_place(last_event_id);
-  std::optional<std::vector<ChangeSetPtr>> missed;
-  if (last) missed = rows_.changes_since(last->generation, last->seq, last->nonce);
-  if (missed) {
-    subscriber.stream->write(shared(std::move(text)));
-    subscriber.place = {last->generation, last->seq, last->nonce, 0};
-    std::size_t from = last->index;
-    for (const ChangeSetPtr& set : *missed) {
-      write_set(subscriber, event_texts(set, subscriber.place), std::exchange(from, 0));
-      subscriber.place = place_after(*set);
+  const std::string begin = "retry: 1000\n\n";
+  if (const std::optional<FeedPlace> last = read_place(last_event_id)) {
+    if (const std::optional<std::string> missed = missed_by(subscriber, *last)) {
+      subscriber.stream->write(shared(begin + *missed));
+      return;
     }
-    return;
   }
   std::string id;
   {
@@ -108,20 +128,62 @@ void Hub::catch_up(Subscriber& subscriber, std::string_view last_event_id) {
       subscriber.place = *place_;
       id = to_string(*place_);
     } else {
-      subscriber.place = {rows_.generation(), rows_.freshness().seq, "", 0};
+      subscriber.place = {rows_.generation(), rows_.freshness().seq, ""};
     }
   }
-  text += event_text("reset", id, last_event_id.empty() ? "{\"reason\":\"start\"}" : "{\"reason\":\"gone\"}");
-  subscriber.stream->write(shared(std::move(text)));
+  subscriber.stream->write(
+      shared(begin + event_text("reset", id, last_event_id.empty() ? "{\"reason\":\"start\"}" : gone)));
 }
 
-void Hub::write_set(Subscriber& subscriber, const EventTexts& texts, std::size_t from) const {
-  if (texts.set->reset || (subscriber.takes_all && from == 0)) {
-    if (!texts.all->empty()) subscriber.stream->write(texts.all);
+// The events behind that place, which the subscriber's is moved over; nothing: memory does not have them, or they are
+// too many.
+std::optional<std::string> Hub::missed_by(Subscriber& subscriber, const FeedPlace& last) const {
+  const std::optional<std::vector<ChangeSetPtr>> missed = rows_.changes_since(last.generation, last.seq, last.nonce);
+  if (!missed) return std::nullopt;
+  std::string text;
+  FeedPlace place = last;
+  std::size_t rows = 0;
+  for (const ChangeSetPtr& set : *missed) {
+    rows += set->rows.size();
+    if (rows > missed_rows_max) return std::nullopt;
+    if (set->reset) text += reset_event(*set);
+    for (std::size_t i = 0; !set->reset && i < set->rows.size(); ++i) {
+      if (!subscriber.takes_all && !subscriber.filter.passes(rows_.definition(), set->rows[i].key)) continue;
+      text += row_event(*set, i, place);
+      if (text.size() > queued_max) return std::nullopt;
+    }
+    place = place_after(*set);
+  }
+  subscriber.place = place;
+  return text;
+}
+
+// What there is no room for is left out; end_gaps() says so once there is.
+void Hub::give(LoopState& state, const SubscriberPtr& subscriber, const std::shared_ptr<const std::string>& text) {
+  if (subscriber->is_behind || text->empty()) return;
+  if (subscriber->stream->queued() + text->size() <= queued_max) {
+    subscriber->stream->write(text);
     return;
   }
-  for (std::size_t i = from; i < texts.rows.size(); ++i) {
-    if (subscriber.filter.passes(rows_.definition(), texts.set->rows[i].key)) subscriber.stream->write(texts.rows[i]);
+  subscriber->is_behind = true;
+  state.behind.push_back(subscriber);
+}
+
+void Hub::end_gaps(LoopState& state) {
+  if (state.behind.empty()) return;
+  const auto text = shared(event_text("reset", state.delivered, gone));
+  std::erase_if(state.behind, [&](const SubscriberPtr& subscriber) {
+    if (subscriber->stream->queued() > queued_max / 2) return false;
+    subscriber->stream->write(text);
+    subscriber->is_behind = false;
+    return true;
+  });
+}
+
+void Hub::write_set(LoopState& state, const SubscriberPtr& subscriber, const EventTexts& texts) const {
+  if (subscriber->takes_all) return give(state, subscriber, texts.all);
+  for (std::size_t i = 0; i < texts.rows.size(); ++i) {
+    if (subscriber->filter.passes(rows_.definition(), texts.set->rows[i].key)) give(state, subscriber, texts.rows[i]);
   }
 }
 
@@ -132,29 +194,26 @@ void Hub::deliver(LoopState& state, const EventTexts& texts) {
   if (set.reset) {
     for (const SubscriberPtr& subscriber : state.all) {
       if (subscriber->place == after) continue;
-      subscriber->stream->write(texts.all);
+      give(state, subscriber, texts.all);
       subscriber->place = after;  // numbers may begin anew behind it
     }
-    return;
+    return end_gaps(state);
   }
-  const auto has_it = [&](const Subscriber& subscriber) {
-    return subscriber.place.generation == set.generation && subscriber.place.seq >= set.seq;
-  };
   for (const SubscriberPtr& subscriber : state.others) {
-    if (!has_it(*subscriber)) write_set(*subscriber, texts, 0);
+    if (!subscriber->has(set)) write_set(state, subscriber, texts);
   }
-  if (state.by_first.empty()) return;
   const ViewDefinition& view = rows_.definition();
-  for (std::size_t i = 0; i < set.rows.size(); ++i) {
+  for (std::size_t i = 0; i < set.rows.size() && !state.by_first.empty(); ++i) {
     KeyParts parts;
     if (!find_parts(view.key, set.rows[i].key, parts)) continue;
     const auto found = state.by_first.find(std::string(part(set.rows[i].key, parts, 0)));
     if (found == state.by_first.end()) continue;
     for (const SubscriberPtr& subscriber : found->second) {
-      if (!has_it(*subscriber) && subscriber->filter.passes(view, set.rows[i].key))
-        subscriber->stream->write(texts.rows[i]);
+      if (!subscriber->has(set) && subscriber->filter.passes(view, set.rows[i].key))
+        give(state, subscriber, texts.rows[i]);
     }
   }
+  end_gaps(state);
 }
 
 bool Hub::has_all(const Positions& next) const {
@@ -164,18 +223,18 @@ bool Hub::has_all(const Positions& next) const {
 
 void Hub::await(http::Loop& loop, const Await& await, std::function<void(bool)> done) {
   auto waiter = std::make_shared<Waiter>();
-  for (const auto& [partition, offset] : await.events) waiter->next[partition] = offset + 1;
+  waiter->next = await.positions;
   if (has_all(waiter->next)) return done(true);
   const LoopStatePtr state = await.wait.count() == 0 ? nullptr : state_of(loop);
   if (!state) return done(false);
   waiter->done = std::move(done);
   state->waiters.push_back(waiter);
   state->has_waiters = true;
-  loop.run_after(await.wait, [state, waiter] {
+  loop.run_after(await.wait, [hub = shared_from_this(), state, waiter] {
     if (!waiter->done) return;
     std::erase(state->waiters, waiter);
     state->has_waiters = !state->waiters.empty();
-    std::exchange(waiter->done, nullptr)(false);
+    std::exchange(waiter->done, nullptr)(hub->has_all(waiter->next));
   });
   look_at_waiters(*state);  // what was applied since it was looked at may not be told any more
 }
@@ -183,28 +242,29 @@ void Hub::await(http::Loop& loop, const Await& await, std::function<void(bool)> 
 void Hub::look_at_waiters(LoopState& state) {
   std::vector<std::shared_ptr<Waiter>> ready;
   std::erase_if(state.waiters, [&](const std::shared_ptr<Waiter>& waiter) {
-    if (!has_all(waiter->next)) return false;
+    if (!stopped_ && !has_all(waiter->next)) return false;
     ready.push_back(waiter);
     return true;
   });
   state.has_waiters = !state.waiters.empty();
-  for (const std::shared_ptr<Waiter>& waiter : ready) std::exchange(waiter->done, nullptr)(true);
+  for (const std::shared_ptr<Waiter>& waiter : ready) std::exchange(waiter->done, nullptr)(has_all(waiter->next));
 }
 
 void Hub::tick(const LoopStatePtr& state) {
   forget_ended(*state);
+  end_gaps(*state);
   if (state->all.empty()) {
     state->is_ticking = false;
     return;
   }
   if (const bool is_lost = rows_.freshness().feed_is_lost; is_lost != std::exchange(state->was_lost, is_lost)) {
-    const auto text = shared(event_text("feed", "", is_lost ? "{\"feed\":\"lost\"}" : "{\"feed\":\"following\"}"));
+    const auto text = shared(feed_event(is_lost));
     for (const SubscriberPtr& subscriber : state->all) subscriber->stream->write(text);
   }
   if (++state->ticks % ticks_per_keep_alive == 0) {
     // With the place, so that a stream without events knows where to go on, too.
     const auto text = shared(": keep-alive\n" + event_text("", state->delivered, ""));
-    for (const SubscriberPtr& subscriber : state->all) subscriber->stream->write(text);
+    for (const SubscriberPtr& subscriber : state->all) give(*state, subscriber, text);
   }
   {
     const std::lock_guard lock(mutex_);

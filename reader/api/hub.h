@@ -25,20 +25,26 @@ class Hub : public std::enable_shared_from_this<Hub> {
   // On the loop's thread. Writes what happened behind `last_event_id`, or a reset, then each change that passes.
   void subscribe(http::Loop& loop, std::shared_ptr<http::Stream> stream, KeyFilter filter,
                  std::string_view last_event_id);
-  // On the loop's thread: calls `done` there, with whether all is applied, once it is or the time is over.
+  // On the loop's thread: calls `done` there, with whether all is applied, once it is, the time is over, or this stops.
   void await(http::Loop& loop, const Await& await, std::function<void(bool)> done);
 
-  // From then on nothing is posted to a loop. To be called before the loops go.
+  // Streams end, and none begins any more; who waits for positions goes on waiting.
+  void end_streams();
+  // Tells each loop to answer those who wait; from then on nothing is posted to one. To be called before the loops go.
   void stop();
+  bool has_stopped() const { return stopped_; }
 
   std::size_t streams() const { return streams_; }
 
  private:
   struct Subscriber {
+    bool has(const ChangeSet& set) const { return place.generation == set.generation && place.seq >= set.seq; }
+
     std::shared_ptr<http::Stream> stream;
     KeyFilter filter;
     FeedPlace place;         // what was written when it came
     bool takes_all = false;  // no filter
+    bool is_behind = false;  // commits were left out for want of room; it gets a reset before anything else
   };
   using SubscriberPtr = std::shared_ptr<Subscriber>;
   struct Waiter {
@@ -54,6 +60,7 @@ class Hub : public std::enable_shared_from_this<Hub> {
     std::unordered_map<std::string, std::vector<SubscriberPtr>> by_first;  // those who want some values of column 1
     std::vector<SubscriberPtr> others;
     std::vector<SubscriberPtr> all;
+    std::vector<SubscriberPtr> behind;
     std::vector<std::shared_ptr<Waiter>> waiters;
     std::string delivered;  // the id of the last commit that was written
     bool is_ticking = false;
@@ -66,7 +73,10 @@ class Hub : public std::enable_shared_from_this<Hub> {
   void on_change(const ChangeSetPtr& set);
   LoopStatePtr state_of(http::Loop& loop);
   void catch_up(Subscriber& subscriber, std::string_view last_event_id);
-  void write_set(Subscriber& subscriber, const EventTexts& texts, std::size_t from) const;
+  std::optional<std::string> missed_by(Subscriber& subscriber, const FeedPlace& last) const;
+  static void give(LoopState& state, const SubscriberPtr& subscriber, const std::shared_ptr<const std::string>& text);
+  static void end_gaps(LoopState& state);
+  void write_set(LoopState& state, const SubscriberPtr& subscriber, const EventTexts& texts) const;
   void deliver(LoopState& state, const EventTexts& texts);
   void look_at_waiters(LoopState& state);
   bool has_all(const Positions& next) const;
@@ -75,10 +85,11 @@ class Hub : public std::enable_shared_from_this<Hub> {
 
   Rows& rows_;
   std::atomic<std::size_t> streams_{0};
-  std::mutex mutex_;  // of what follows
+  std::atomic<bool> takes_streams_{true};
+  std::atomic<bool> stopped_{false};  // written under the mutex
+  std::mutex mutex_;                  // of what follows
   std::map<unsigned, LoopStatePtr> states_;
   std::optional<FeedPlace> place_;  // after the last commit that was told
-  bool stopped_ = false;
 };
 
 }  // namespace daybook::reader

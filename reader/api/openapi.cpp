@@ -199,8 +199,9 @@ Json components(const std::vector<const ViewDefinition*>& views) {
   return {
       {"schemas", schemas},
       {"parameters",
-       {{"after", parameter("after", "query", any_of(text),
-                            "TOPIC/PARTITION@OFFSET of an event that the answer must know, as publishing it gave.")},
+       {{"after",
+         parameter("after", "query", any_of(text),
+                   "TOPIC/PARTITION@OFFSET: the answer knows all events below it. Publishing an event returns it.")},
         {"wait", parameter("wait", "query", {{"type", "integer"}, {"minimum", 0}, {"maximum", 10000}, {"default", 500}},
                            "How many milliseconds to wait for after=.")},
         {"if-none-match", parameter("If-None-Match", "header", text, "The ETag that the client has.")}}},

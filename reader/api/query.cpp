@@ -37,10 +37,10 @@ bool take_await(const std::string& name, const std::string& value, Await& await,
     if (!partition || *partition > INT32_MAX || !offset || *offset == INT64_MAX || !is_topic_name(topic)) {
       problem = "after=" + value + " is no position, expected TOPIC/PARTITION@OFFSET as `daybook publish` prints it";
     } else {
-      std::int64_t& known = await.events[{topic, static_cast<std::int32_t>(*partition)}];
+      std::int64_t& known = await.positions[{topic, static_cast<std::int32_t>(*partition)}];
       known = std::max(known, *offset);
     }
-    if (await.events.size() > max_operands) problem = "more than 100 partitions in after=";
+    if (await.positions.size() > max_operands) problem = "more than 100 partitions in after=";
     return true;
   }
   if (name != "wait") return false;
@@ -329,8 +329,9 @@ Checked<KeyFilter> read_changes_parameters(const ViewDefinition& view, std::stri
     std::string bytes;
     if (!append_value(bytes, column->type, value))
       return BadRequest{name + " is not " + std::string(expected_value(column->type))};
-    filter.allowed[*column->key].push_back(std::move(bytes));
-    if (filter.allowed[*column->key].size() > max_operands) return BadRequest{"more than 100 values for " + name};
+    std::vector<std::string>& allowed = filter.allowed[*column->key];
+    if (!contains(allowed, bytes)) allowed.push_back(std::move(bytes));
+    if (allowed.size() > max_operands) return BadRequest{"more than 100 values for " + name};
   }
   for (const RowLimit& limit : limits) {
     std::vector<std::string> may_see;

@@ -16,9 +16,9 @@
 
 namespace daybook::reader {
 
-// `after=` and `wait=`: the answer must know the events at these offsets.
+// `after=` and `wait=`: the answer must know all that is below these positions.
 struct Await {
-  Positions events;  // the offset of an event itself, not the next one
+  Positions positions;  // next offsets, as publishing returns them
   std::chrono::milliseconds wait{500};
 };
 inline constexpr std::chrono::milliseconds max_wait{10'000};

@@ -45,8 +45,22 @@ export async function row(view, key) {
 // A list's first page. `query`: pairs of name and value.
 export const list = async (view, query) => get(`/v1/views/${encode(view)}?${new URLSearchParams(query)}`);
 
+// All rows of a list that is known to be short, page by page, and the age of the oldest page.
+export async function whole_list(view, query) {
+  const rows = [];
+  let age_ms = null;
+  for (let cursor; cursor !== null; ) {
+    const page = await list(view, cursor ? { ...query, cursor } : query);
+    rows.push(...page.body.rows);
+    age_ms = Math.max(age_ms ?? 0, page.age_ms ?? 0);
+    cursor = page.body.next ?? null;
+  }
+  return { rows, age_ms };
+}
+
 // Follows the changes of one key until `signal` aborts: `on_event(name, data)` for each event, `on_state(live)` when the
-// connection came or went. fetch() rather than EventSource, which can't send a token.
+// connection came or went; throws the Problem when the token is not taken any more. fetch() rather than EventSource, which
+// can't send a token.
 export async function follow(view, query, signal, on_event, on_state) {
   let last_id = "";
   let pause_ms = 250;
@@ -77,8 +91,9 @@ export async function follow(view, query, signal, on_event, on_state) {
           if (event.data || event.name === "reset") on_event(event.name, event.data);
         }
       }
-    } catch {
+    } catch (problem) {
       if (signal.aborted) return;
+      if (problem.status === 401) throw problem;
     }
     on_state(false);
     await new Promise((resolve) => setTimeout(resolve, pause_ms));

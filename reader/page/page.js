@@ -9,7 +9,7 @@ const format = new Intl.NumberFormat();
 const find = (id) => document.getElementById(id);
 
 let views = [];
-let shown = null;  // {view, key, rows, stop}: what is on the screen
+let shown = null;  // {view, key, rows, came, stop}: what is on the screen; `came`: what a reload must not lose
 
 const words = (name) => name.charAt(0).toUpperCase() + name.slice(1).replaceAll("_", " ");
 const date_column = (view) => view.key.find((column) => column.type === "date");
@@ -62,7 +62,7 @@ async function show_keys(view, values) {
   find("keys").replaceChildren(...fields);
 
   // Keys that had a row of late are offered.
-  const { body } = await api.list(view.name, { limit: 100 });
+  const { body } = await api.list(view.name, {});
   if (find("view").value !== view.name) return;
   for (const column of entity_columns(view)) {
     const known = [...new Set(body.rows.map((row) => String(row[column.name])))].sort();
@@ -141,19 +141,24 @@ async function load(view, key) {
   const today = today_in(date.time_zone);
   const from = add_days(today, -day_count);
   const [page, before] = await Promise.all([
-    api.list(view.name, { ...key, [`${date.name}.from`]: from, [`${date.name}.to`]: today, limit: day_count + 1 }),
+    api.whole_list(view.name, { ...key, [`${date.name}.from`]: from, [`${date.name}.to`]: today }),
     api.row(view.name, [...values, add_days(from, -1)]),
   ]);
   if (before) rows.set(add_days(from, -1), before.body);
-  for (const row of page.body.rows) rows.set(row[date.name], row);
+  for (const row of page.rows) rows.set(row[date.name], row);
   return { rows, age_ms: page.age_ms };
 }
+
+// Of two states of a row, each undefined when there is none. Times have one form, which compares as text.
+const is_newer = (row, other) => row !== undefined && (other === undefined || row.updated_at > other.updated_at);
 
 function on_row(row) {
   const { view, rows } = shown;
   const date = date_column(view);
   const day = date ? row[date.name] : "";
   const former = rows.get(day);
+  shown.came?.set(day, row);
+  if (is_newer(former, row)) return;  // it was read when more was known
   if (date && day < add_days(today_in(date.time_zone), -day_count)) return reload_soon();  // the level before the chart
   rows.set(day, row);
   const changed = new Set();
@@ -175,22 +180,40 @@ function announce(text) {  // to screen readers: at most every 5 s
   find("announce").textContent = text;
 }
 
+const nothing_known = "Nothing is known of this key yet. Its figures appear here when its first event comes.";
+
+// Reads all again. What was read may be older than what is on the screen, or comes meanwhile: of each row the newer
+// state stays. `forget`: not those from before: the database may have fallen back behind them.
 let reloading = false;
-async function reload_soon() {
+let again = false;  // what is being read may be too old by now
+let forgets = false;
+async function reload_soon(forget = false) {
+  again = true;
+  forgets ||= forget;
   if (reloading) return;
   reloading = true;
-  const asked = shown;
-  try {
-    const { rows, age_ms } = await load(asked.view, asked.key);
-    if (shown !== asked) return;
-    asked.rows = rows;
-    set_fresh(age_ms);
-    draw();
-  } catch (problem) {
-    if (problem.status) say(problem.message);
-  } finally {
-    reloading = false;
+  while (again) {
+    const asked = shown;
+    asked.came = new Map(forgets ? [] : asked.rows);
+    again = forgets = false;
+    try {
+      const { rows, age_ms } = await load(asked.view, asked.key);
+      if (shown !== asked) continue;
+      for (const [day, row] of asked.came) if (is_newer(row, rows.get(day))) rows.set(day, row);
+      asked.rows = rows;
+      say(rows.size === 0 ? nothing_known : "");
+      set_fresh(age_ms);
+      draw();
+    } catch (problem) {
+      if (shown !== asked) continue;
+      if (problem.status) say(problem.message);
+      if (problem.status >= 500) {
+        await new Promise((resolve) => setTimeout(resolve, 1000));
+        again = true;
+      }
+    }
   }
+  reloading = false;
 }
 
 async function show(view, key) {
@@ -206,7 +229,7 @@ async function show(view, key) {
     find("figures").hidden = false;
     find("history").hidden = !date_column(view);
     find("charts").replaceChildren();
-    if (rows.size === 0) say("Nothing is known of this key yet. Its figures appear here when its first event comes.");
+    if (rows.size === 0) say(nothing_known);
     draw();
   } catch (problem) {
     if (shown !== mine) return;
@@ -218,12 +241,17 @@ async function show(view, key) {
   api.follow(view.name, key, mine.stop.signal, (name, data) => {
     if (shown !== mine) return;
     if (name === "row") { say(); on_row(JSON.parse(data)); }
-    if (name === "reset") reload_soon();
+    if (name === "reset") reload_soon(JSON.parse(data).reason === "reload");
   }, (live) => {
     if (shown !== mine) return;
     set_live(live ? "live" : "lost", live ? "Live" : "Connecting again…");
     if (live && was_lost) reload_soon();
     was_lost = !live;
+  }).catch(async (problem) => {  // the token is not taken any more
+    if (shown !== mine) return;
+    set_live("lost", "Not connected");
+    if (await signed_in(problem)) return show(view, key);
+    say(problem.message);
   });
 }
 
@@ -245,6 +273,11 @@ async function start() {
   const asked = Object.fromEntries(new URLSearchParams(location.search));
   try {
     views = await api.view_list();
+    say();
+    if (views.length === 0) return say("There is no view yet. `daybook views apply` makes one.");
+    find("view").replaceChildren(...views.map((view) => make("option", { value: view.name }, words(view.name))));
+    if (views.some((view) => view.name === asked.view)) find("view").value = asked.view;
+    await show_keys(chosen_view(), asked);
   } catch (problem) {
     if (await signed_in(problem)) return start();
     set_live("lost", "Not connected");
@@ -252,11 +285,6 @@ async function start() {
     if (problem.status === 0 || problem.status >= 500) setTimeout(start, 2000);
     return;
   }
-  say();
-  if (views.length === 0) return say("There is no view yet. `daybook views apply` makes one.");
-  find("view").replaceChildren(...views.map((view) => make("option", { value: view.name }, words(view.name))));
-  if (views.some((view) => view.name === asked.view)) find("view").value = asked.view;
-  await show_keys(chosen_view(), asked);
   if (entity_columns(chosen_view()).every((column) => chosen_key(chosen_view())[column.name])) {
     remember(chosen_view(), chosen_key(chosen_view()));
     await show(chosen_view(), chosen_key(chosen_view()));

@@ -12,6 +12,7 @@ namespace daybook::reader {
 namespace {
 
 constexpr std::string_view admin_prefix = "/api/admin/";
+constexpr unsigned slow_lines_max = 10;  // a second
 constexpr std::string_view invalidate_prefix = "/api/admin/cache/invalidate/";
 
 http::Response ok_text() { return {200, "text/plain; charset=utf-8", "ok\n", {}}; }
@@ -48,15 +49,17 @@ http::Response log_level(const http::Incoming& request) {
 
 Front::Front(Reader& reader, Gate& gate, FrontSettings settings)
     : reader_(reader), gate_(gate), settings_(std::move(settings)) {
-  take(reader_.views());
-  reader_.on_views([this](const Reader::Views& views) { take(views); });
+  reader_.on_views([this](const Reader::Views&) { take_views(); });
+  take_views();  // behind that: what changes in between is not missed
 }
 
 Front::~Front() { stop(); }
 
-void Front::take(const Reader::Views& views) {
+// On the feed's thread, and when it is made. Reads them under the mutex, so that the last one to come takes the newest.
+void Front::take_views() {
+  const std::lock_guard lock(mutex_);
   std::vector<Rows*> rows;
-  for (const auto& view : views) rows.push_back(view.get());
+  for (const auto& view : reader_.views()) rows.push_back(view.get());
   auto api = std::make_unique<Api>(
       std::move(rows),
       [this](const http::Incoming& request) {
@@ -66,10 +69,9 @@ void Front::take(const Reader::Views& views) {
       ApiSettings{settings_.max_age, settings_.version},
       [this](const Served& served, std::chrono::nanoseconds duration) { note(served, duration); });
   for (const std::string& conflict : api->conflicts()) spdlog::warn("reader: {}", conflict);
-  const std::lock_guard lock(mutex_);
   Api* const former = current_.exchange(api.get());
   apis_.push_back(std::move(api));
-  if (former) former->stop();  // its clients come back to the new one
+  if (former) former->end_streams();  // its clients come back to the new one
   if (stopping_) apis_.back()->stop();
 }
 
@@ -83,6 +85,11 @@ void Front::note(const Served& served, std::chrono::nanoseconds duration) {
   traffic_.count(served.route, served.status, duration);
   // A stream lasts as long as its client wants.
   if (duration < settings_.slow || served.route == "changes") return;
+  // Under overload all are slow: a few lines a second say as much as all of them.
+  const auto second =
+      std::chrono::duration_cast<std::chrono::seconds>(std::chrono::steady_clock::now().time_since_epoch()).count();
+  if (slow_second_.exchange(second) != second) slow_lines_ = 0;
+  if (++slow_lines_ > slow_lines_max) return;
   const auto view = reader_.find(served.view);
   spdlog::warn(
       "slow request: view={} route={} path={} status={} duration_ms={} cache_hit={} triggered_refresh={} "

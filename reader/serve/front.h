@@ -28,7 +28,7 @@ struct FrontSettings {
 
 class Front final : public http::Application {
  public:
-  // Both outlive it.
+  // Both outlive it; the reader is stopped before it goes.
   Front(Reader& reader, Gate& gate, FrontSettings settings);
   ~Front() override;
 
@@ -40,7 +40,7 @@ class Front final : public http::Application {
   void stop();
 
  private:
-  void take(const Reader::Views& views);
+  void take_views();
   Condition condition() const;
   // Null: the path is not one of these.
   http::BlockPtr own_answer(const http::Incoming& request, std::string_view& route);
@@ -55,6 +55,8 @@ class Front final : public http::Application {
   Traffic traffic_;
   std::atomic<const http::Server*> server_{nullptr};
   std::atomic<bool> stopping_{false};
+  std::atomic<std::int64_t> slow_second_{0};
+  std::atomic<unsigned> slow_lines_{0};
 
   // An API for each set of views that there was: views rarely change, and requests of a former one may be under way.
   mutable std::mutex mutex_;

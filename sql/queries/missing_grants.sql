@@ -20,7 +20,7 @@ bookkeeping (role_name, table_name, privileges, columns) AS (VALUES
     ('daybook_read',  'migration',   ARRAY['SELECT'],                               NULL),
     ('daybook_read',  'generation',  ARRAY['SELECT'], ARRAY['id', 'view', 'state', 'table_name', 'table_oid', 'definition',
                                                             'definition_text', 'created_at', 'cluster_id', 'paused',
-                                                            'paused_at']),
+                                                            'paused_at', 'reader', 'description']),
     ('daybook_read',  'view_head',   ARRAY['SELECT'],                               NULL),
     ('daybook_read',  'change',      ARRAY['SELECT'],                               NULL),
     ('daybook_read',  'position',    ARRAY['SELECT'],                               NULL),

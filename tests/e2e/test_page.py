@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from chromium import chromium
-from harness import wait_until
+from harness import VIEWS, wait_until
 
 ZONE = ZoneInfo("Africa/Nairobi")
 
@@ -76,6 +76,8 @@ def test_shows_the_rows_figures_and_follows_events(site, browser):
     # The level of 40 days ago is carried into the chart; flows of days without a row are zero.
     assert browser.evaluate(LINES)[-1][1:] == ["40", "0", "0"]
     assert len(browser.evaluate(LINES)) == 30
+    described = json.loads((VIEWS / "dashboard_daily_summary.json").read_text())["description"]
+    assert browser.evaluate("document.getElementById('description').textContent") == described
     assert "Up to date to within" in browser.wait_for("document.getElementById('fresh').textContent")[0]
 
     browser.wait_for(LIVE)
@@ -149,3 +151,40 @@ def test_a_key_without_rows_says_so_and_fills_when_its_first_event_comes(site, b
     site.stock(+7, site.today)
     browser.wait_for(f"{FIGURES} === '7 0 0'")
     assert browser.evaluate("document.getElementById('message').hidden")
+
+
+# Keeps back the answers to lists that the charts ask for, until they are let go.
+HOLD = """
+if (!window.held) {
+  window.held = [];
+  const real = window.fetch;
+  window.fetch = async (...asked) => {
+    const answer = await real(...asked);
+    if (window.holds && String(asked[0]).includes("date.from=")) await new Promise((resolve) => window.held.push(resolve));
+    return answer;
+  };
+}
+window.holds = true
+"""
+
+
+def test_what_is_read_again_never_takes_the_screen_back(site, browser):
+    browser.open(site.page)
+    browser.wait_for(f"{FIGURES} === '42 0 2'")
+    browser.wait_for(LIVE)
+    browser.evaluate(HOLD)
+    # A change from before the chart makes the page read all again; what it reads is older than the events that come while it is on its way.
+    site.stock(+1, site.today - timedelta(days=35))
+    browser.wait_for("held.length === 1")
+    site.requests(site.today, 1)
+    browser.wait_for(f"{FIGURES} === '43 0 3'")
+    # Nor is the next such change lost, while the page is reading.
+    site.stock(+100, site.today - timedelta(days=40))
+    browser.wait_for(f"{FIGURES} === '143 0 3'")
+    browser.evaluate("window.shown_since = []; new MutationObserver(() => shown_since.push(" + FIGURES + "))"
+                     ".observe(document.getElementById('cards'), { childList: true }); held.shift()()")
+    browser.wait_for("held.length === 1")  # it reads once more
+    assert browser.evaluate(FIGURES) == "143 0 3"
+    browser.evaluate("window.holds = false; held.shift()()")
+    browser.wait_for(f"{LINES}.at(-1)[1] === '141'")
+    assert set(browser.evaluate("shown_since")) == {"143 0 3"}

@@ -21,6 +21,7 @@ import psycopg2.errors
 import pytest
 from confluent_kafka import admin
 from conftest import PROGRAM, ROOT, VIEWS, Daybook, wait_until
+from readers import Reader
 
 SUMMARY = VIEWS / "dashboard_daily_summary.json"
 
@@ -195,6 +196,9 @@ def test_views_in_a_schema_of_their_own(daybook, database, logins, tmp_path):
     run_as(daybook, logins.write, "worker", "--view", view.file, "--once")
     assert database.has_applied(view.name, positions)
     run_as(daybook, logins.read, "verify", view.name)
+    reader = Reader(daybook, "--database", logins.read)
+    reader.wait_until_ready()
+    assert len(json.loads(reader.get(f"/v1/views/{view.name}?limit=5")[2])["rows"]) == 5
 
 
 def test_a_user_who_may_not_create_roles(daybook, database, make_login, tmp_path):

@@ -21,6 +21,7 @@ const std::vector<Attack>& attacks() {
   static const std::vector<Attack> all = {
       {"length, then chunked", with("Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"), 400},
       {"chunked, then length", with("Transfer-Encoding: chunked\r\nContent-Length: 5\r\n\r\n0\r\n\r\n"), 400},
+      {"two credentials", with("Authorization: Bearer a\r\nAuthorization: Bearer b\r\n\r\n"), 400},
       {"chunked", with("Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n"), 413},
       {"chunked, with a bad chunk", with("Transfer-Encoding: chunked\r\n\r\nzz\r\n\r\n"), 413},
       {"chunked, hidden", with("Transfer-Encoding: xchunked\r\n\r\n0\r\n\r\n"), 413},

@@ -351,6 +351,11 @@ TEST_CASE("how the reader serves a view changes in place, with the indexes of it
   view.reader.filters = {};
   CHECK(pg.apply(view) == sql::Applied::reader_changed);
   CHECK(indexes() == List{"(date, facility_id)", "(facility_id, date)"});
+  view.description = "other 'words'";
+  CHECK(pg.apply(view) == sql::Applied::reader_changed);
+  CHECK(pg.apply(view) == sql::Applied::already_there);
+  CHECK(std::string(pg.query("SELECT description FROM daybook.generation WHERE id = " + pg.g())[0][0].c_str()) ==
+        view.description);
   CHECK(pg.apply(pg.view()) == sql::Applied::reader_changed);
   CHECK(stored() == "null");
   CHECK(indexes() == List{"(facility_id, date)"});

@@ -153,7 +153,7 @@ TEST_CASE("every metric is in the docs, and every one in the docs exists") {
     if (line.rfind("# TYPE ", 0) == 0) served.insert(line.substr(7, line.find(' ', 7) - 7));
   }
   std::ifstream page(DAYBOOK_SOURCE_DIR "/docs/operations.md");
-  for (std::string line; std::getline(page, line);) {
+  for (std::string line; std::getline(page, line) && line != "## Metrics of a reader";) {
     if (line.rfind("| `daybook_", 0) == 0 || line.rfind("| `process_", 0) == 0) {
       documented.insert(line.substr(3, line.find_first_of("`{", 3) - 3));
     }

@@ -240,8 +240,38 @@ TEST_CASE("lists: pages that lead to one another") {
   CHECK(header(*last, "Link").empty());
   CHECK(Json::parse(last->block->body)["next"].is_null());
   CHECK(header(*last, "Cache-Control") == "public, max-age=1");
-  CHECK(header(*last, "Daybook-Age") == "10");
+  CHECK(std::stoi(header(*last, "Daybook-Age")) < 10'000);
   problem(*site.get("/v1/views/open?cursor=" + body["next"].get<std::string>()), 400);
+}
+
+TEST_CASE("a list is as old as memory was when it came, and as it says itself") {
+  Site site;
+  const auto age = [](const test::FakeConnection& answer) { return std::stoi(header(answer, "Daybook-Age")); };
+  const auto spend = [](std::chrono::milliseconds time) {
+    const auto end = std::chrono::steady_clock::now() + time;
+    while (std::chrono::steady_clock::now() < end) {
+    }
+  };
+  site.open.fresh.age = 3'000ms;
+  site.open.page.behind = 700ms;
+  const auto late = site.begin("/v1/views/open");
+  site.open.answer_pending();
+  site.open.fresh = {};  // newer by the time that it is sent: no matter
+  spend(20ms);
+  site.loop.run();
+  CHECK(age(*late) >= 3'720);
+  CHECK(age(*late) < 13'700);
+  CHECK(header(*late, "Daybook-Feed").empty());
+  // A row is told of by memory as it is.
+  spend(10ms);
+  CHECK(age(*site.get("/v1/views/open/" + here + "/2026-01-01")) == 10);
+
+  const auto old = site.begin("/v1/views/open");
+  site.open.fresh = {29'990ms, true, 5, "the database is away"};
+  site.open.answer_pending();
+  site.open.fresh = {};
+  site.loop.run();
+  CHECK(problem(*old, 503).ends_with(" ms old, and at most 30000 ms are given: the database is away"));
 }
 
 TEST_CASE("rows limited by claims: what one may not see is as if it were not there") {
@@ -294,14 +324,14 @@ TEST_CASE("a view that one may not read is as if it were not there") {
 TEST_CASE("after= waits until the event is applied") {
   Site site;
   const std::string path = "/v1/views/open/" + here + "/2026-01-01?after=t/0@";
-  // Offset 9 is below the next one, 10: there already.
-  const auto there = site.begin(path + "9");
+  // All below 10 is there, as publishing the event at 9 returns it.
+  const auto there = site.begin(path + "10");
   CHECK(there->answers == 1);
   CHECK(there->block->status == 200);
   CHECK(header(*there, "Cache-Control") == "private, no-cache");
   CHECK(header(*there, "ETag") == site.open.rows.begin()->second->etag());
 
-  const auto waits = site.begin(path + "10&wait=2000");
+  const auto waits = site.begin(path + "11&wait=2000");
   site.loop.pass(1000ms);
   CHECK(waits->answers == 0);
   site.open.commit(commit_of(1, "n"));  // one that does not reach it
@@ -317,17 +347,26 @@ TEST_CASE("after= waits until the event is applied") {
   site.loop.pass(5000ms);
   CHECK(waits->answers == 1);
 
-  const auto late = site.begin(path + "11");
+  const auto late = site.begin(path + "12");
   site.loop.pass(499ms);
   CHECK(late->answers == 0);
   site.loop.pass(1ms);
-  CHECK(problem(*late, 504) == "not all of t/0@11 was applied within 500 ms: ask again, or with a longer wait=");
+  CHECK(problem(*late, 504) == "not all of t/0@12 was applied within 500 ms: ask again, or with a longer wait=");
   site.open.applied[{"t", 0}] = 12;
   site.open.commit(commit_of(3, "n"));
   site.loop.run();
   CHECK(late->answers == 1);
-  problem(*site.get(path + "12&wait=0"), 504);
-  CHECK(problem(*site.get(path + "1&after=t/7@1"), 400).starts_with("view open reads no partition t/7"));
+  problem(*site.get(path + "13&wait=0"), 504);
+  // The first event of a partition makes it known; a topic that the view does not read never is.
+  const auto first = site.begin(path + "1&after=t/8@1&wait=2000");
+  CHECK(first->answers == 0);
+  site.open.applied[{"t", 8}] = 1;
+  site.open.commit(commit_of(4, "n"));
+  site.loop.run();
+  REQUIRE(first->answers == 1);
+  CHECK(first->block->status == 200);
+  CHECK(problem(*site.get(path + "1&after=t/7@1&wait=0"), 400).starts_with("view open reads no partition t/7"));
+  CHECK(problem(*site.get(path + "1&after=u/0@1"), 400).starts_with("view open reads no partition u/0"));
   CHECK(site.get("/v1/views/open?after=t/0@3")->block->head.find("Cache-Control: private, no-cache\r\n") !=
         std::string::npos);
 }
@@ -376,26 +415,30 @@ TEST_CASE("changes: each loop is told once, each client what it asked for") {
       {.seq = 1, .nonce = "a", .rows = {{key_of(here, "2026-01-01"), row1}, {key_of(elsewhere, "2026-01-01"), row2}}});
   CHECK(all->opened->text.empty());
   site.loop.run();
-  CHECK(all->opened->text == "event: row\ndata: " + row1 + "\n\nevent: row\nid: 3-1-a-0\ndata: " + row2 + "\n\n");
+  CHECK(all->opened->text == "event: row\ndata: " + row1 + "\n\nevent: row\nid: 3-1-a\ndata: " + row2 + "\n\n");
   CHECK(one->opened->text == "event: row\ndata: " + row1 + "\n\n");
   CHECK(day->opened->text.empty());
   site.open.commit(commit_of(2, "b"));
   site.loop.run();
   site.open.commit(commit_of(3, "c", {{key_of(here, "2026-01-02"), row1}}));
   site.loop.run();
-  CHECK(day->opened->text == "event: row\nid: 3-3-c-0\ndata: " + row1 + "\n\n");
+  CHECK(day->opened->text == "event: row\nid: 3-3-c\ndata: " + row1 + "\n\n");
   CHECK(one->opened->pieces.back() == day->opened->pieces.back());  // made once
   site.open.commit(commit_of(4, "d", {}, true));
   site.loop.run();
   for (const auto& client : {all, one, day})
-    CHECK(client->opened->text.ends_with("event: reset\nid: 3-4-d-0\ndata: {\"reason\":\"reload\"}\n\n"));
+    CHECK(client->opened->text.ends_with("event: reset\nid: 3-4-d\ndata: {\"reason\":\"reload\"}\n\n"));
 
   day->opened->text.clear();
   site.loop.pass(15s);
-  CHECK(day->opened->text == ": keep-alive\nid: 3-4-d-0\n\n");
+  CHECK(day->opened->text == ": keep-alive\nid: 3-4-d\n\n");
   site.open.fresh.feed_is_lost = true;
   site.loop.pass(1s);
   CHECK(day->opened->text.ends_with("event: feed\ndata: {\"feed\":\"lost\"}\n\n"));
+  // Who comes now is told, too.
+  const auto late = site.begin("/v1/views/open/changes");
+  CHECK(late->opened->text.ends_with("\n\nevent: feed\ndata: {\"feed\":\"lost\"}\n\n"));
+  late->opened->end();
   for (const auto& client : {all, one, day}) client->opened->end();
   site.loop.pass(1s);
   CHECK(site.api.streams() == 0);
@@ -415,29 +458,108 @@ TEST_CASE("Last-Event-ID: goes on behind it, or says that it can't") {
   const auto from = [&](const std::string& id, const std::string& query = "") {
     return site.begin("/v1/views/open/changes" + query, {{"Last-Event-ID", id}})->opened;
   };
-  const std::string third = "event: row\nid: 3-2-b-0\ndata: " + row(3) + "\n\n";
-  const std::string fourth = "event: row\nid: 3-3-c-0\ndata: " + row(4) + "\n\n";
-  CHECK(from("3-1-a-0")->text == "retry: 1000\n\nevent: row\nid: 3-1-a-1\ndata: " + row(2) + "\n\n" + third + fourth);
-  CHECK(from("3-1-a-1")->text == "retry: 1000\n\n" + third + fourth);  // cut in the middle of a commit
-  CHECK(from("3-1-a-1", "?site=" + here)->text == "retry: 1000\n\n" + third + fourth);
-  CHECK(from("3-1-a-1", "?site=" + elsewhere)->text == "retry: 1000\n\n");
-  const auto last = from("3-3-c-0");
+  const std::string third = "event: row\nid: 3-2-b\ndata: " + row(3) + "\n\n";
+  const std::string fourth = "event: row\nid: 3-3-c\ndata: " + row(4) + "\n\n";
+  CHECK(from("3-1-a")->text == "retry: 1000\n\nevent: row\nid: 3-1-a\ndata: " + row(2) + "\n\n" + third + fourth);
+  CHECK(from("3-2-b", "?site=" + here)->text == "retry: 1000\n\n" + fourth);
+  CHECK(from("3-1-a", "?site=" + elsewhere)->text == "retry: 1000\n\n");
+  const auto last = from("3-3-c");
   CHECK(last->text == "retry: 1000\n\n");
-  for (const char* gone : {"3-1-x-0", "2-1-a-0", "3-9-a-0", "nonsense"})
-    CHECK(from(gone)->text == "retry: 1000\n\nevent: reset\nid: 3-3-c-0\ndata: {\"reason\":\"gone\"}\n\n");
+  for (const char* gone : {"3-1-x", "2-1-a", "3-9-a", "nonsense"})
+    CHECK(from(gone)->text == "retry: 1000\n\nevent: reset\nid: 3-3-c\ndata: {\"reason\":\"gone\"}\n\n");
   // A commit that was on its way to the loop when the stream began is not written twice.
   site.open.commit(commit_of(4, "d", {{key, row(5)}}));
-  const auto begun = from("3-3-c-0");
-  const std::string fifth = "event: row\nid: 3-4-d-0\ndata: " + row(5) + "\n\n";
+  const auto begun = from("3-3-c");
+  const std::string fifth = "event: row\nid: 3-4-d\ndata: " + row(5) + "\n\n";
   CHECK(begun->text == "retry: 1000\n\n" + fifth);
   site.loop.run();
   CHECK(begun->text == "retry: 1000\n\n" + fifth);
   CHECK(last->text == "retry: 1000\n\n" + fifth);
+  // Who was cut off within a commit that a failover took away gets all rows of the one in its place.
+  const ChangeSetPtr lost =
+      std::exchange(site.open.history[1],
+                    std::make_shared<ChangeSet>(ChangeSet{3, 2, "other", false, {{key, row(7)}, {key, row(8)}}}));
+  const std::string cut = *event_texts(lost, FeedPlace{3, 1, "a"}).rows[0];
+  const std::size_t id = cut.find("id: ") + 4;
+  CHECK(from(cut.substr(id, cut.find('\n', id) - id))->text.find(row(7)) != std::string::npos);
   // After a failover numbers begin anew.
   site.open.commit(commit_of(2, "y", {}, true));
   site.open.commit(commit_of(3, "z", {{key, row(6)}}));
   site.loop.run();
-  CHECK(begun->text.ends_with("event: row\nid: 3-3-z-0\ndata: " + row(6) + "\n\n"));
+  CHECK(begun->text.ends_with("event: row\nid: 3-3-z\ndata: " + row(6) + "\n\n"));
+}
+
+TEST_CASE("a client that missed much goes on with a reset, not with more than its queue holds") {
+  Site site;
+  const auto row = [](const std::string& where, std::size_t size) {
+    return ChangedRow{key_of(where, "2026-01-01"), "\"" + std::string(size - 2, 'x') + "\""};
+  };
+  site.open.commit(commit_of(1, "a"));
+  for (int seq = 2; seq <= 5; ++seq)
+    site.open.commit(commit_of(seq, "b", {row(here, 130'000), row(elsewhere, 10'000)}));
+  const auto from = [&](const std::string& id, const std::string& query) {
+    return site.begin("/v1/views/open/changes" + query, {{"Last-Event-ID", id}})->opened->text;
+  };
+  CHECK(from("3-1-a", "") == "retry: 1000\n\nevent: reset\nid: 3-5-b\ndata: {\"reason\":\"gone\"}\n\n");
+  CHECK(from("3-2-b", "").size() > 3 * 140'000);
+  CHECK(from("3-1-a", "?site=" + elsewhere).size() > 4 * 10'000);  // what the filter leaves counts
+  // Nor is more than so much looked through.
+  const ChangedRow other = row(elsewhere, 10);
+  for (int seq = 6; seq <= 15; ++seq) site.open.commit(commit_of(seq, "c", std::vector<ChangedRow>(2'000, other)));
+  CHECK(from("3-6-c", "?site=" + here) == "retry: 1000\n\n");
+  CHECK(from("3-4-b", "?site=" + here).find("event: reset\nid: 3-15-c\n") != std::string::npos);
+}
+
+TEST_CASE("a client that does not keep up gets a reset in place of what it has no room for") {
+  Site site;
+  const auto all = site.begin("/v1/views/open/changes")->opened;
+  const auto one = site.begin("/v1/views/open/changes?site=" + here)->opened;
+  const auto day = site.begin("/v1/views/open/changes?day=2026-01-01")->opened;
+  const auto quick = site.begin("/v1/views/open/changes")->opened;
+  const auto took = [](test::FakeStream& stream) {
+    stream.text.clear();
+    stream.unread = 0;
+  };
+  const ChangedRow row{key_of(here, "2026-01-01"), "\"" + std::string(100'000, 'x') + "\""};
+  for (const auto& stream : {all, one, day}) took(*stream);
+  for (int seq = 1; seq <= 64; ++seq) {  // of one look at the feed: no client takes anything in between
+    site.open.commit(commit_of(seq, "n", {row}));
+    took(*quick);
+    site.loop.run();
+  }
+  for (const auto& stream : {all, one, day}) {
+    CHECK(stream->text.size() > 400'000);
+    CHECK(stream->text.size() < 600'000);
+    CHECK(stream->text.find("event: reset") == std::string::npos);
+    stream->text.clear();
+  }
+  CHECK(quick->text.ends_with("id: 3-64-n\ndata: " + row.json + "\n\n"));
+  // Nor is it told a place that it does not have.
+  site.loop.pass(15s);
+  for (const auto& stream : {all, one, day}) CHECK(stream->text.empty());
+  took(*all);
+  site.loop.pass(1s);
+  CHECK(all->text == "event: reset\nid: 3-64-n\ndata: {\"reason\":\"gone\"}\n\n");
+  // The next commit tells it, too; what follows comes as ever.
+  took(*one);
+  site.open.commit(commit_of(65, "n", {row}));
+  site.loop.run();
+  CHECK(one->text == "event: reset\nid: 3-65-n\ndata: {\"reason\":\"gone\"}\n\n");
+  took(*one);
+  site.open.commit(commit_of(66, "n", {row}));
+  site.loop.run();
+  CHECK(one->text == "event: row\nid: 3-66-n\ndata: " + row.json + "\n\n");
+  CHECK(day->text.empty());
+  // One commit alone that is too large.
+  took(*quick);
+  site.open.commit(commit_of(67, "n", std::vector<ChangedRow>(6, row)));
+  site.loop.run();
+  CHECK(quick->text == "event: reset\nid: 3-67-n\ndata: {\"reason\":\"gone\"}\n\n");
+  // A client that left is not waited for.
+  day->end();
+  day->unread = 0;
+  site.loop.pass(1s);
+  CHECK(site.api.streams() == 3);
 }
 
 TEST_CASE("changes are limited by claims") {
@@ -451,24 +573,59 @@ TEST_CASE("changes are limited by claims") {
   site.own.commit(
       commit_of(1, "a", {{key_of(elsewhere, "2026-01-01"), "{\"secret\":1}"}, {key_of(here, "2026-01-01"), "{}"}}));
   site.loop.run();
-  CHECK(mine->text == "event: row\nid: 3-1-a-0\ndata: {}\n\n");
+  CHECK(mine->text == "event: row\nid: 3-1-a\ndata: {}\n\n");
   CHECK(forbidden->text.empty());
   // Nor from what was missed.
   site.own.commit(commit_of(2, "b", {{key_of(elsewhere, "2026-01-01"), "{\"secret\":1}"}}));
-  const auto missed = site.begin("/v1/views/own/changes", {{"Last-Event-ID", "3-1-a-0"}})->opened;
+  const auto missed = site.begin("/v1/views/own/changes", {{"Last-Event-ID", "3-1-a"}})->opened;
   CHECK(missed->text == "retry: 1000\n\n");
 }
 
-TEST_CASE("after stop() nothing is posted to a loop") {
+TEST_CASE("after stop() nothing is posted to a loop, and nobody waits") {
   Site site;
-  site.begin("/v1/views/open/changes");
-  const auto waits = site.begin("/v1/views/open?after=t/0@99");
+  const auto stream = site.begin("/v1/views/open/changes");
+  const std::string path = "/v1/views/open?after=t/0@";
+  const auto waits = site.begin(path + "99&wait=10000");
+  const auto knows = site.begin(path + "50&wait=10000");
+  site.open.applied[{"t", 0}] = 60;  // just now: not told yet
   site.api.stop();
+  site.loop.run();
+  CHECK(stream->opened->has_ended());
+  CHECK(problem(*waits, 503) == "this reader is stopping: ask again");
+  CHECK(header(*waits, "Retry-After") == "1");
+  site.open.answer_pending();
+  site.loop.run();
+  REQUIRE(knows->answers == 1);
+  CHECK(knows->block->status == 200);
   site.open.commit(commit_of(1, "a"));
   CHECK(!site.loop.has_tasks());
-  site.loop.pass(500ms);
-  problem(*waits, 504);
   CHECK(site.begin("/v1/views/open/changes")->opened->has_ended());
+  problem(*site.get(path + "99"), 503);
+  CHECK(site.api.streams() == 0);
+}
+
+TEST_CASE("another API takes over: streams end, those who wait are still told") {
+  Site site;
+  const auto stream = site.begin("/v1/views/open/changes");
+  const std::string path = "/v1/views/open/" + here + "/2026-01-01?wait=1000&after=t/0@";
+  const auto waits = site.begin(path + "20");
+  const auto late = site.begin(path + "30");
+  site.api.end_streams();
+  site.loop.run();
+  CHECK(stream->opened->has_ended());
+  CHECK(site.api.streams() == 0);
+  CHECK(site.begin("/v1/views/open/changes")->opened->has_ended());
+  CHECK(waits->answers == 0);
+  site.open.applied[{"t", 0}] = 21;
+  site.open.commit(commit_of(1, "a"));
+  site.loop.run();
+  REQUIRE(waits->answers == 1);
+  CHECK(waits->block->status == 200);
+  // What is known when the time is over counts, though nobody told of it.
+  site.open.applied[{"t", 0}] = 31;
+  site.loop.pass(1s);
+  REQUIRE(late->answers == 1);
+  CHECK(late->block->status == 200);
 }
 
 TEST_CASE("the list of views") {

@@ -56,14 +56,17 @@ class FakeStream final : public http::Stream {
   bool write(std::shared_ptr<const std::string> bytes) override {
     if (ended_) return false;
     text += *bytes;
+    unread += bytes->size();
     pieces.push_back(std::move(bytes));
     return true;
   }
+  std::size_t queued() const override { return unread; }
   bool has_ended() const override { return ended_; }
   void end() override { ended_ = true; }
 
   std::string text;
   std::vector<std::shared_ptr<const std::string>> pieces;
+  std::size_t unread = 0;  // until a test says that the client took it
 
  private:
   bool ended_ = false;

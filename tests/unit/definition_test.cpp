@@ -229,8 +229,12 @@ TEST_CASE("how a view is served is kept beside its canonical form") {
   CHECK(defaults.list_order() == std::vector<std::string>{"day", "site", "product", "grade"});
 
   for (const ViewDefinition* stored : {&view, &bare, &defaults}) {
+    Json served = Json::object();
+    if (!stored->reader_json.empty()) served["reader"] = Json::parse(stored->reader_json);
+    if (stored != &bare) served["description"] = "a } of \"words\"";
     const ViewDefinition again =
-        std::get<ViewDefinition>(read_stored_definition(stored->canonical_json, stored->reader_json));
+        std::get<ViewDefinition>(read_stored_definition(stored->canonical_json, served.dump()));
+    CHECK(again.description == served.value("description", ""));
     CHECK(again.canonical_json == stored->canonical_json);
     CHECK(again.reader_json == stored->reader_json);
     CHECK(again.list_order() == stored->list_order());

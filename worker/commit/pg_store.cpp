@@ -207,7 +207,10 @@ void PgStore::pause(const std::string& why) {
 
 CommitOutcome PgStore::commit(const Batch& batch, const OwnedPositions& owned, std::int64_t known_seq) {
   try {
-    return call_commit(batch, owned, known_seq);
+    CommitOutcome outcome = call_commit(batch, owned, known_seq);
+    // Here and not where it failed: the transaction object uses its connection until it is gone.
+    if (std::holds_alternative<Unknown>(outcome)) connection_.reset();
+    return outcome;
   } catch (const pqxx::broken_connection& error) {
     connection_.reset();
     return Unknown{first_line(error.what())};
@@ -256,7 +259,6 @@ CommitOutcome PgStore::call_commit(const Batch& batch, const OwnedPositions& own
       applied.others = std::move(tail.fingerprints);
       applied.head = tail.head;
     } catch (const std::exception&) {
-      connection_.reset();
       return Unknown{"committed, but reading the other workers' fingerprints failed"};
     }
   }
