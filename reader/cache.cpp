@@ -72,15 +72,16 @@ std::variant<HotRowPtr, LoadAgain> Cache::finish_load(std::string_view key, cons
     Marker& marker = markers->second.dates.at(date);
     std::int64_t seq = loaded.seq;
     answer = loaded.row;
-    bool usable = seq >= marker.begun.floor;
-    if (marker.changed > seq) {
-      usable = marker.row != nullptr;  // the change brought the row itself
+    bool usable = false;
+    if (marker.is_void) {
+      // What was read may be from before that.
+    } else if (marker.changed > seq) {
       seq = marker.changed;
-      answer = marker.row;
-    } else if (marker.before > seq && loaded.row->kind != HotRow::Kind::row) {
-      usable = false;
+      answer = marker.row;  // the change brought the row itself, if it had values
+      usable = answer != nullptr && seq >= marker.begun.floor && frontier_.is_in(marker.begun.epoch);
+    } else if (marker.before <= seq || loaded.row->kind == HotRow::Kind::row) {
+      usable = seq >= marker.begun.floor && frontier_.rise_in(marker.begun.epoch, seq, loaded.nonce);
     }
-    if (!frontier_.rise_in(marker.begun.epoch, usable ? seq : 0)) usable = false;
     if (!usable) {
       const std::int64_t noted = std::max(marker.changed, marker.before);
       marker = Marker{};
@@ -128,7 +129,7 @@ bool Cache::offer(std::string_view key, const Loaded& loaded) {
   // A load under way would have to be told of this.
   const auto markers = shard.loads.find(entity);
   if (markers != shard.loads.end() && markers->second.dates.contains(date)) return false;
-  if (!frontier_.rise_in(shard.bulk_begun.epoch, loaded.seq)) return false;
+  if (!frontier_.rise_in(shard.bulk_begun.epoch, loaded.seq, loaded.nonce)) return false;
   put(shard, entity, date, loaded.seq, loaded.row);
   return true;
 }
@@ -240,10 +241,17 @@ bool Cache::invalidate(std::string_view key) {
   const auto [entity, date] = split_key(shape_.has_date, key);
   Shard& shard = shard_of(entity);
   const std::lock_guard lock(shard.mutex);
-  Entry* const entry = entry_at(shard, entity, date);
-  if (entry == nullptr) return false;
-  drop(shard, static_cast<std::uint32_t>(entry - shard.entries.data()));
-  return true;
+  constexpr std::int64_t all = std::numeric_limits<std::int64_t>::max();
+  if (shard.bulk) touch(shard, entity, all);
+  const bool was_there = entry_at(shard, entity, date) != nullptr;
+  drop_dates(shard, entity, date, all,
+             [date = date](std::int32_t other, bool is_row) { return other == date || !is_row; });
+  const auto markers = shard.loads.find(entity);
+  if (markers != shard.loads.end()) {
+    auto& dates = markers->second.dates;
+    for (auto at = dates.lower_bound(date); at != dates.end(); ++at) at->second.is_void = true;
+  }
+  return was_there;
 }
 
 // --- Places and space.

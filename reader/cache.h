@@ -7,7 +7,7 @@
 //      the same date drops it.
 //   3. A load announces itself first (begin_load). Changes to its key that pass by are noted; a result from before them
 //      is replaced by the noted row, or not taken.
-//   4. A result older than what was ever shown (Frontier) is not taken.
+//   4. A result older than what was ever shown, or of another database than the feed's (Frontier), is not taken.
 #pragma once
 
 #include <absl/container/btree_map.h>
@@ -34,6 +34,7 @@ namespace daybook::reader {
 // What the database said of a key, in one snapshot.
 struct Loaded {
   std::int64_t seq = 0;
+  std::string nonce;
   HotRowPtr row;
 };
 
@@ -81,6 +82,8 @@ class Cache {
   // Drops all. When everything may be different, the caller begins the frontier anew first: loads under way are not
   // taken then.
   void clear();
+  // The answer about this key, and what depends on it: answers about later dates without a row of their own. Loads
+  // of those that are under way are done again. Was there an answer?
   bool invalidate(std::string_view key);
   void set_limit(std::size_t bytes) { limit_ = bytes; }
 
@@ -130,6 +133,7 @@ class Cache {
     std::int64_t changed = -1;  // the newest change to the row itself
     HotRowPtr row;              // and the row after it, when it is known
     std::int64_t before = -1;   // the newest change to a row of the same entity on an earlier date
+    bool is_void = false;       // was invalidated
   };
   struct EntityMarkers {
     absl::btree_map<std::int32_t, Marker> dates;

@@ -21,20 +21,22 @@ class Databases {
   }
   ~Databases() { stop(); }
 
-  // A read that a replica may answer; the primary when none is well. Throws as Pool::read does.
-  void read_anywhere(const std::function<void(pqxx::transaction_base&)>& work) {
+  // A read that a replica may answer; the primary when none is well. Returns whether it was the primary. Throws as
+  // Pool::read does.
+  bool read_anywhere(const std::function<void(pqxx::transaction_base&)>& work) {
     for (std::size_t i = 0; i < replicas_.size(); ++i) {
       Replica& replica = *replicas_[next_++ % replicas_.size()];
       if (std::chrono::steady_clock::now() < replica.avoided_until.load()) continue;
       try {
         replica.pool.read(work);
-        return;
+        return false;
       } catch (const std::exception&) {
         // Which is why the primary is asked; the replica is left alone for a while.
         replica.avoided_until = std::chrono::steady_clock::now() + std::chrono::seconds(1);
       }
     }
     primary_.read(work);
+    return true;
   }
   Pool& primary() { return primary_; }
   const Pool& primary() const { return primary_; }

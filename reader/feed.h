@@ -3,7 +3,8 @@
 //
 // Each look reads the last entry known again, with all that is behind it. The memory of a view begins anew when that
 // entry is another one (another nonce: the database fell back to a state from before), when it is gone while there are
-// newer ones, when there is a gap, and when the worker says so (`reset`).
+// newer ones, when there is a gap, when the worker says so (`reset`), and when loads showed commits that turn out to be
+// others.
 #pragma once
 
 #include <atomic>
@@ -11,12 +12,15 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <mutex>
 #include <optional>
+#include <set>
 #include <string>
 #include <thread>
 #include <vector>
 
 #include "postgres/connection.h"
+#include "postgres/interrupt.h"
 #include "reader/view_rows.h"
 
 namespace daybook::reader {
@@ -29,7 +33,7 @@ class Feed {
     std::chrono::milliseconds standby_look_interval{20};
     std::chrono::milliseconds statement_max{1'000};
     std::chrono::milliseconds retry_max{500};
-    std::size_t entries_a_look = 64;
+    std::size_t entries_a_look = 64;  // of each view; fewer after a look that failed: it may have taken too long
   };
   using Views = std::vector<std::shared_ptr<ViewRows>>;
   // Other generations are live than those of `views`, or one is to be served in another way. Returns all that are now
@@ -55,10 +59,17 @@ class Feed {
  private:
   void run();
   void connect();
+  void disconnect();
   void look();
   bool look_once();  // false: there is more to read at once
+  struct Entry;
+  struct Look;
+  Look poll(std::size_t limit);
+  bool follow(const std::shared_ptr<ViewRows>& view, const Look& look, std::vector<Entry>& news);
+  void read_entry(const ViewRows& view, const Entry& entry, Change& change);
   void take_views();
   void begin_anew(const std::shared_ptr<ViewRows>& view, bool fell_back);
+  void read_state(ViewRows& view, bool fell_back);
   void wait();
   std::optional<std::chrono::milliseconds> standby_lag();
   void confirm(ViewRows& view, std::chrono::steady_clock::time_point begun);
@@ -70,7 +81,11 @@ class Feed {
   Views views_;
   // Generations and how they are served, with those that can't be followed.
   std::map<int, std::string> live_;
+  std::size_t limit_;              // entries of the next look
+  std::set<int> unreadable_told_;  // generations
   postgres::Connection connection_;
+  std::mutex interrupt_mutex_;
+  std::optional<postgres::Interrupt> interrupt_;  // of connection_
   bool standby_ = false;
   // By how much a standby is behind its primary; nothing: it does not know. Zero for a primary.
   std::optional<std::chrono::milliseconds> lag_{0};

@@ -14,6 +14,7 @@ using Clock = std::chrono::steady_clock;
 constexpr std::size_t batch_max = 4096;  // keys in one query
 constexpr int batches_max = 2;           // at once: misses wait for each other, and for at most one query before theirs
 constexpr int attempts_max = 8;
+constexpr std::int64_t never_taken = -1;  // below all floors
 constexpr auto warm_max = std::chrono::minutes(1);
 
 // What an exception of a load means for those who wait.
@@ -51,7 +52,7 @@ pqxx::result execute(pqxx::transaction_base& transaction, const std::string& sql
 }  // namespace
 
 Loader::Loader(const ViewDefinition& view, sql::ReaderStatements statements, const AnswerStyle& style, Cache& cache,
-               Pages& pages, Frontier& frontier, Databases& databases, Contradicts contradicts)
+               Pages& pages, Frontier& frontier, Databases& databases)
     : view_(view),
       statements_(std::move(statements)),
       style_(style),
@@ -59,8 +60,7 @@ Loader::Loader(const ViewDefinition& view, sql::ReaderStatements statements, con
       cache_(cache),
       pages_(pages),
       frontier_(frontier),
-      databases_(databases),
-      contradicts_(std::move(contradicts)) {}
+      databases_(databases) {}
 
 // --- Rows.
 
@@ -132,11 +132,9 @@ void Loader::load_batch(std::vector<std::string> keys) {
       for (const std::string& key : keys) fail(key, why);
       return;
     }
-    const bool foreign = contradicts_(answer.seq, answer.nonce);
     std::vector<std::string> again;
     for (std::size_t i = 0; i < keys.size(); ++i) {
-      // A seq below all is never taken.
-      if (!finish(keys[i], {foreign ? -1 : answer.seq, answer.rows[i]})) again.push_back(std::move(keys[i]));
+      if (!finish(keys[i], {answer.seq, answer.nonce, answer.rows[i]})) again.push_back(std::move(keys[i]));
     }
     repeats_ += again.size();
     keys = std::move(again);
@@ -178,6 +176,16 @@ std::vector<Loader::RowDone> Loader::take_waiters(const std::string& key) {
   return waiters;
 }
 
+// `seq`, which `work` sets, becomes one that is never taken when nobody can say yet whether a replica is right: one
+// that follows a lost past may be ahead of the feed for ever.
+void Loader::read(bool on_primary, std::int64_t& seq, const std::function<void(pqxx::transaction_base&)>& work) {
+  if (on_primary) {
+    databases_.primary().read(work);
+  } else if (!databases_.read_anywhere(work) && frontier_.is_ahead(seq)) {
+    seq = never_taken;
+  }
+}
+
 Loader::Answer Loader::query_rows(const std::vector<std::string>& keys, bool on_primary) {
   std::vector<std::vector<std::string>> columns(view_.key.size());
   for (const std::string& key : keys) {
@@ -207,11 +215,7 @@ Loader::Answer Loader::query_rows(const std::vector<std::string>& keys, bool on_
       if (!row) throw StopError("view " + view_.name + ": the database has no head of this generation");
     }
   };
-  if (on_primary) {
-    databases_.primary().read(work);
-  } else {
-    databases_.read_anywhere(work);
-  }
+  read(on_primary, answer.seq, work);
   return answer;
 }
 
@@ -259,26 +263,25 @@ void Loader::run_list(const std::string& text, Clock::time_point asked) {
   }
   for (int attempt = 0; attempt < attempts_max; ++attempt) {
     const Clock::time_point begun = Clock::now();
-    ListPagePtr page;
-    std::int64_t seq = 0;
+    ListAnswer list;
     try {
-      page = query_list(query, attempt > 0, &seq);
+      list = query_list(query, attempt > 0);
     } catch (...) {
       fail_list(text, unavailable());
       return;
     }
-    if (finish_list(text, page, seq, begun)) return;
+    if (finish_list(text, list, begun)) return;
   }
   fail_list(text, never_new_enough(view_.name));
 }
 
 // False: the load goes on.
-bool Loader::finish_list(const std::string& text, const ListPagePtr& page, std::int64_t seq, Clock::time_point begun) {
+bool Loader::finish_list(const std::string& text, const ListAnswer& list, Clock::time_point begun) {
   std::vector<ListWaiter> answered, left;
   Pages::Taken taken;
   {
     const std::lock_guard lock(mutex_);
-    taken = pages_.finish_load(text, seq, page);
+    taken = pages_.finish_load(text, list.seq, list.nonce, list.page);
     if (taken == Pages::Taken::not_allowed) {
       ++repeats_;
       return false;
@@ -286,7 +289,7 @@ bool Loader::finish_list(const std::string& text, const ListPagePtr& page, std::
     const auto flight = list_flights_.find(text);
     for (ListWaiter& waiter : flight->second.waiters) {
       // Overtaken: right for those who asked before the change; the others wait for another one.
-      const bool good = taken == Pages::Taken::kept || waiter.floor <= seq;
+      const bool good = taken == Pages::Taken::kept || waiter.floor <= list.seq;
       (good ? answered : left).push_back(std::move(waiter));
     }
     if (left.empty()) {
@@ -296,7 +299,7 @@ bool Loader::finish_list(const std::string& text, const ListPagePtr& page, std::
       flight->second.waiters = left;
     }
   }
-  ListPage answer = *page;
+  ListPage answer = *list.page;
   if (taken == Pages::Taken::overtaken)
     answer.behind = std::chrono::ceil<std::chrono::milliseconds>(Clock::now() - begun);
   for (const ListWaiter& waiter : answered) waiter.done(answer);
@@ -316,7 +319,7 @@ void Loader::fail_list(const std::string& text, const Unavailable& why) {
   for (const ListWaiter& waiter : waiters) waiter.done(why);
 }
 
-ListPagePtr Loader::query_list(const ListQuery& query, bool on_primary, std::int64_t* seq) {
+Loader::ListAnswer Loader::query_list(const ListQuery& query, bool on_primary) {
   std::vector<std::string> parameters;
   std::string conditions;
   const auto parameter = [&](const std::string& value, const std::string& type) {
@@ -359,15 +362,16 @@ ListPagePtr Loader::query_list(const ListQuery& query, bool on_primary, std::int
   // One more than asked for tells whether there is another page.
   const std::string sql = statements_.list(query.order, query.descending, conditions, query.limit + 1);
 
+  ListAnswer list;
   auto page = std::make_shared<ListPage>();
+  list.page = page;
   const auto work = [&](pqxx::transaction_base& transaction) {
     ++list_queries_;
     *page = ListPage{};
-    std::string nonce;
     std::vector<std::string> place;  // of the last row of the page
     for (const auto& line : execute(transaction, sql, parameters)) {
-      *seq = line[0].as<std::int64_t>();
-      nonce = line[1].c_str();
+      list.seq = line[0].as<std::int64_t>();
+      list.nonce = line[1].c_str();
       if (line[2].is_null()) break;  // no rows
       if (page->rows.size() == query.limit) {
         page->after = std::move(place);
@@ -378,35 +382,35 @@ ListPagePtr Loader::query_list(const ListQuery& query, bool on_primary, std::int
       for (std::size_t i = 0; i < query.order.size(); ++i)
         place.push_back(line[static_cast<int>(3 + i)].as<std::string>());
     }
-    if (contradicts_(*seq, nonce)) *seq = -1;
   };
-  if (on_primary) {
-    databases_.primary().read(work);
-  } else {
-    databases_.read_anywhere(work);
-  }
-  return page;
+  read(on_primary, list.seq, work);
+  return list;
 }
 
 // --- Warm-up.
 
 std::size_t Loader::warm(std::size_t rows) {
+  if (warming_.test_and_set()) return 0;
   std::size_t taken = 0;
   cache_.begin_bulk();
+  const auto end = [this] {
+    cache_.end_bulk();
+    warming_.clear();
+  };
   try {
     databases_.primary().read(warm_max, [&](pqxx::transaction_base& transaction) {
       for (const auto& line : transaction.exec(statements_.warm(rows))) {
-        std::string json = line[1].as<std::string>();
+        std::string json = line[2].as<std::string>();
         const std::string key = key_of_row(view_, json);
-        const auto seq = line[0].as<std::int64_t>();
-        if (cache_.offer(key, {seq, make_row(style_, HotRow::Kind::row, std::move(json))})) ++taken;
+        HotRowPtr row = make_row(style_, HotRow::Kind::row, std::move(json));
+        if (cache_.offer(key, {line[0].as<std::int64_t>(), line[1].c_str(), std::move(row)})) ++taken;
       }
     });
   } catch (...) {
-    cache_.end_bulk();
+    end();
     throw;
   }
-  cache_.end_bulk();
+  end();
   return taken;
 }
 

@@ -24,16 +24,13 @@ class Loader {
  public:
   using RowDone = std::function<void(Result<HotRowPtr>)>;
   using ListDone = std::function<void(Result<ListPage>)>;
-  // Does memory know the commit `seq` under another mark than `nonce`? Then that database is not the feed's.
-  using Contradicts = std::function<bool(std::int64_t seq, const std::string& nonce)>;
-
   Loader(const ViewDefinition& view, sql::ReaderStatements statements, const AnswerStyle& style, Cache& cache,
-         Pages& pages, Frontier& frontier, Databases& databases, Contradicts contradicts);
+         Pages& pages, Frontier& frontier, Databases& databases);
 
   void load(std::string key, RowDone done);
   void list(ListQuery query, ListDone done);
   // Fills memory with the newest days, at most `rows` rows. Blocks. Throws as Pool::read does. Returns how many it
-  // took.
+  // took; none when another one is at it.
   std::size_t warm(std::size_t rows);
 
   struct Figures {
@@ -60,17 +57,22 @@ class Loader {
     std::string nonce;
     std::vector<HotRowPtr> rows;  // one for each key asked for
   };
+  struct ListAnswer {
+    std::int64_t seq = 0;
+    std::string nonce;
+    ListPagePtr page;
+  };
 
   void run_batches();
   void load_batch(std::vector<std::string> keys);
+  void read(bool on_primary, std::int64_t& seq, const std::function<void(pqxx::transaction_base&)>& work);
   Answer query_rows(const std::vector<std::string>& keys, bool on_primary);
   bool finish(const std::string& key, const Loaded& loaded);
   void fail(const std::string& key, const Unavailable& why);
   std::vector<RowDone> take_waiters(const std::string& key);
   void run_list(const std::string& text, std::chrono::steady_clock::time_point asked);
-  ListPagePtr query_list(const ListQuery& query, bool on_primary, std::int64_t* seq);
-  bool finish_list(const std::string& text, const ListPagePtr& page, std::int64_t seq,
-                   std::chrono::steady_clock::time_point begun);
+  ListAnswer query_list(const ListQuery& query, bool on_primary);
+  bool finish_list(const std::string& text, const ListAnswer& list, std::chrono::steady_clock::time_point begun);
   void fail_list(const std::string& text, const Unavailable& why);
 
   const ViewDefinition& view_;
@@ -81,8 +83,8 @@ class Loader {
   Pages& pages_;
   Frontier& frontier_;
   Databases& databases_;
-  const Contradicts contradicts_;
 
+  std::atomic_flag warming_;
   std::mutex mutex_;
   absl::flat_hash_map<std::string, std::vector<RowDone>, KeyHash, KeyEqual> row_flights_;  // by key: who waits
   std::deque<std::string> queue_;

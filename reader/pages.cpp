@@ -90,17 +90,20 @@ ListPagePtr Pages::begin_load(const std::string& query, std::optional<std::vecto
     return found->second->page;
   }
   ++misses_;
-  loads_[query] = Marker{frontier_.now(), std::move(entities), -1};
+  loads_[query] = Marker{frontier_.now(), std::move(entities)};
   return nullptr;
 }
 
-Pages::Taken Pages::finish_load(const std::string& query, std::int64_t seq, ListPagePtr page) {
+Pages::Taken Pages::finish_load(const std::string& query, std::int64_t seq, const std::string& nonce,
+                                ListPagePtr page) {
   const std::lock_guard lock(mutex_);
   Marker& marker = loads_.at(query);
-  const bool allowed = seq >= marker.begun.floor && frontier_.rise_in(marker.begun.epoch, seq);
+  const bool allowed =
+      !marker.is_void && seq >= marker.begun.floor && frontier_.rise_in(marker.begun.epoch, seq, nonce);
   if (!allowed || marker.changed > seq) {
     marker.begun = frontier_.now();
     marker.changed = -1;
+    marker.is_void = false;
     return allowed ? Taken::overtaken : Taken::not_allowed;
   }
   Kept kept{query, std::move(marker.entities), seq, std::move(page), 0};
@@ -136,6 +139,17 @@ void Pages::apply(const Change& change) {
   for (auto& [query, marker] : loads_) {
     if (shares(marker.entities, touched)) marker.changed = seq;
   }
+}
+
+void Pages::invalidate(std::string_view key) {
+  const std::lock_guard lock(mutex_);
+  const Touched touched{split_key(has_date_, key).entity};
+  for (auto page = pages_.begin(); page != pages_.end();) {
+    const auto next = std::next(page);
+    if (shares(page->entities, touched)) drop(page);
+    page = next;
+  }
+  for (auto& [query, marker] : loads_) marker.is_void = marker.is_void || shares(marker.entities, touched);
 }
 
 void Pages::clear() {

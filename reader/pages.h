@@ -37,14 +37,16 @@ class Pages {
   enum class Taken {
     kept,         // in memory now
     overtaken,    // right at its commit, which is new enough to show, but not kept: a row changed since
-    not_allowed,  // older than what was shown
+    not_allowed,  // older than what was shown, or of another database
   };
   // After `overtaken` and `not_allowed` the load goes on as if it had just begun.
-  Taken finish_load(const std::string& query, std::int64_t seq, ListPagePtr page);
+  Taken finish_load(const std::string& query, std::int64_t seq, const std::string& nonce, ListPagePtr page);
   void abandon_load(const std::string& query);
 
   void apply(const Change& change);
   void clear();
+  // All that a row of this key's entity could be in; loads of such pages that are under way are done again.
+  void invalidate(std::string_view key);
 
   struct Figures {
     std::uint64_t hits = 0;
@@ -66,6 +68,7 @@ class Pages {
     Frontier::Point begun;
     std::optional<std::vector<std::string>> entities;
     std::int64_t changed = -1;
+    bool is_void = false;  // was invalidated
   };
   void drop(std::list<Kept>::iterator page);
 

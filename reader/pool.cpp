@@ -31,18 +31,17 @@ void Pool::read(std::chrono::milliseconds statement_max, const std::function<voi
 }
 
 void Pool::attempt(std::chrono::milliseconds statement_max, const std::function<void(pqxx::transaction_base&)>& work) {
-  Session session = take();
+  SessionPtr session = take();
   try {
-    pqxx::read_transaction transaction(*session.connection);
+    pqxx::read_transaction transaction(*session->connection);
     // For this transaction only: behind PgBouncer the session belongs to others, too.
     transaction.exec("SET LOCAL statement_timeout = " + std::to_string(statement_max.count()));
     work(transaction);
     transaction.commit();
   } catch (...) {
     // Whatever it was, a new session costs less than to find out whether this one is sound.
-    const bool broken = !session.connection->is_open();
-    session.connection.reset();
-    lose();
+    const bool broken = !session->connection->is_open();
+    lose(std::move(session));
     try {
       throw;
     } catch (const pqxx::broken_connection&) {
@@ -54,11 +53,11 @@ void Pool::attempt(std::chrono::milliseconds statement_max, const std::function<
       throw;
     }
   }
-  session.used = Clock::now();
+  session->used = Clock::now();
   give_back(std::move(session));
 }
 
-Pool::Session Pool::take() {
+Pool::SessionPtr Pool::take() {
   std::unique_lock lock(mutex_);
   const auto deadline = Clock::now() + settings_.wait_max;
   const auto can_go_on = [&] { return closed_ || !idle_.empty() || open_ < settings_.size + settings_.overflow; };
@@ -73,25 +72,33 @@ Pool::Session Pool::take() {
                         " s: all " + std::to_string(settings_.size + settings_.overflow) + " are in use");
     }
   }
-  if (closed_) throw PoolTimeout("the reader is stopping");
+  const auto check_open = [this] {
+    if (closed_) throw PoolTimeout("the reader is stopping");
+  };
+  check_open();
   while (!idle_.empty()) {
-    Session session = std::move(idle_.front());
+    SessionPtr session = std::move(idle_.front());
     idle_.pop_front();
+    in_use_.insert(session.get());
     lock.unlock();
-    if (still_works(session)) return session;
-    session.connection.reset();
+    if (still_works(*session)) return session;
+    lose(std::move(session));
     lock.lock();
-    --open_;
+    check_open();
   }
   ++open_;
   lock.unlock();
+  SessionPtr session;
   try {
-    Session session{postgres::connect(uri_, "daybook-reader"), Clock::now(), Clock::now()};
+    session = std::make_unique<Session>(postgres::connect(uri_, "daybook-reader"));
     lock.lock();
+    check_open();
     ++opened_;
+    in_use_.insert(session.get());
     return session;
   } catch (...) {
-    lose();
+    if (lock.owns_lock()) lock.unlock();
+    lose(std::move(session));
     throw;
   }
 }
@@ -109,8 +116,9 @@ bool Pool::still_works(Session& session) const {
   }
 }
 
-void Pool::give_back(Session session) {
+void Pool::give_back(SessionPtr session) {
   const std::lock_guard lock(mutex_);
+  in_use_.erase(session.get());
   // More than those that stay: closed, unless somebody waits.
   if (closed_ || (open_ > settings_.size && waiting_ == 0)) {
     --open_;
@@ -120,8 +128,10 @@ void Pool::give_back(Session session) {
   came_free_.notify_one();
 }
 
-void Pool::lose() {
+// `session` may be null: it could not be opened. Closed at the end, without the lock.
+void Pool::lose(SessionPtr session) {
   const std::lock_guard lock(mutex_);
+  in_use_.erase(session.get());
   --open_;
   came_free_.notify_one();
 }
@@ -129,6 +139,7 @@ void Pool::lose() {
 void Pool::close() {
   const std::lock_guard lock(mutex_);
   closed_ = true;
+  for (const Session* const session : in_use_) session->interrupt.now();
   open_ -= idle_.size();
   idle_.clear();
   came_free_.notify_all();

@@ -9,11 +9,14 @@
 #include <condition_variable>
 #include <functional>
 #include <list>
+#include <memory>
 #include <mutex>
+#include <set>
 #include <stdexcept>
 #include <string>
 
 #include "postgres/connection.h"
+#include "postgres/interrupt.h"
 
 namespace daybook::reader {
 
@@ -39,7 +42,7 @@ class Pool {
   // once: it only reads. Throws PoolTimeout, RetryError or StopError.
   void read(const std::function<void(pqxx::transaction_base&)>& work);
   void read(std::chrono::milliseconds statement_max, const std::function<void(pqxx::transaction_base&)>& work);
-  // Those who wait get a PoolTimeout, and so do all that come.
+  // Ends what is being read; those who wait get a PoolTimeout, and so do all that come.
   void close();
 
   struct Figures {
@@ -55,13 +58,17 @@ class Pool {
  private:
   using Clock = std::chrono::steady_clock;
   struct Session {
+    explicit Session(postgres::Connection c) : connection(std::move(c)), interrupt(connection->sock()) {}
+
     postgres::Connection connection;
-    Clock::time_point opened;
-    Clock::time_point used;
+    postgres::Interrupt interrupt;
+    Clock::time_point opened = Clock::now();
+    Clock::time_point used = opened;
   };
-  Session take();
-  void give_back(Session session);
-  void lose();
+  using SessionPtr = std::unique_ptr<Session>;
+  SessionPtr take();
+  void give_back(SessionPtr session);
+  void lose(SessionPtr session);
   void attempt(std::chrono::milliseconds statement_max, const std::function<void(pqxx::transaction_base&)>& work);
   bool still_works(Session& session) const;
 
@@ -69,8 +76,9 @@ class Pool {
   const PoolSettings settings_;
   mutable std::mutex mutex_;
   std::condition_variable came_free_;
-  std::list<Session> idle_;  // the one used last in front
-  std::size_t open_ = 0;     // idle, in use, or being opened
+  std::list<SessionPtr> idle_;  // the one used last in front
+  std::set<const Session*> in_use_;
+  std::size_t open_ = 0;  // idle, in use, or being opened
   std::size_t waiting_ = 0;
   std::uint64_t opened_ = 0, waits_ = 0, timeouts_ = 0;
   bool closed_ = false;

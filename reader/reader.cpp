@@ -12,8 +12,6 @@
 namespace daybook::reader {
 namespace {
 
-constexpr auto warm_pause = std::chrono::seconds(90);  // more than one may take
-
 Feed::Settings feed_settings(const ReaderSettings& settings) {
   Feed::Settings feed = settings.feed;
   feed.uri = settings.feed_database.empty() ? settings.database : settings.feed_database;
@@ -42,6 +40,7 @@ Reader::Reader(ReaderSettings settings)
           [this](pqxx::connection& connection, const Views& before) { return renew(connection, before); },
           [this](const Views& views) { take(views); }, [this](const std::shared_ptr<ViewRows>& view) { warm(view); }) {
   feed_.start();
+  starting_ = false;
 }
 
 Reader::~Reader() { stop(); }
@@ -130,11 +129,12 @@ void Reader::warm(const std::shared_ptr<ViewRows>& view) {
     const std::lock_guard lock(mutex_);
     const auto now = std::chrono::steady_clock::now();
     const auto [last, is_first] = warmed_.try_emplace(view.get(), now);
-    if (!is_first && now - last->second < warm_pause) return;
+    if (!is_first && now - last->second < settings_.warm_pause) return;
     last->second = now;
   }
-  ++warming_;
-  databases_.crew().post([this, view] {
+  const int counted = starting_ ? 1 : 0;
+  warming_ += counted;
+  databases_.crew().post([this, view, counted] {
     const std::string& name = view->definition().name;
     try {
       const std::size_t rows = view->warm(settings_.warm_rows);
@@ -142,7 +142,7 @@ void Reader::warm(const std::shared_ptr<ViewRows>& view) {
     } catch (const std::exception& error) {
       spdlog::warn("reader: view {}: no rows were loaded beforehand: {}", name, error.what());
     }
-    --warming_;
+    warming_ -= counted;
   });
 }
 

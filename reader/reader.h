@@ -22,10 +22,11 @@ struct ReaderSettings {
   std::string feed_database;          // of the feed: a direct connection; empty: `database`
   std::vector<std::string> replicas;  // of loads, in turn; what is behind the feed is loaded from `database` again
   PoolSettings pool;
-  std::size_t cache_bytes = 256 << 20;  // for all views together, in equal shares
-  std::size_t pages_bytes = 32 << 20;   // of lists, the same
-  std::size_t recent_bytes = 16 << 20;  // of commits remembered for those who come back, for each view
-  std::size_t warm_rows = 100'000;      // loaded at start, for each view; 0: none
+  std::size_t cache_bytes = 256 << 20;           // for all views together, in equal shares
+  std::size_t pages_bytes = 32 << 20;            // of lists, the same
+  std::size_t recent_bytes = 16 << 20;           // of commits remembered for those who come back, for each view
+  std::size_t warm_rows = 100'000;               // loaded at start, for each view; 0: none
+  std::chrono::milliseconds warm_pause{90'000};  // more than one may take: large commits empty memory again and again
   std::chrono::milliseconds lost_after{1500};
   Feed::Settings feed;  // its uri is set from the above
   std::function<std::string(const ViewDefinition&)>
@@ -63,7 +64,8 @@ class Reader {
   // Called on the feed's thread after views() changed.
   void on_views(std::function<void(const Views&)> listener);
 
-  // The rows that were to be loaded at start are there, or could not be loaded.
+  // The rows that were to be loaded at start are there, or could not be loaded. What is loaded later, when memory
+  // begins anew or a view comes, does not count: all readers do that at the same time, and one of them has to serve.
   bool is_warm() const { return warming_ == 0; }
   CacheStats stats() const;
   // Everything is loaded again when it is asked for.
@@ -84,7 +86,8 @@ class Reader {
   std::map<const ViewRows*, std::chrono::steady_clock::time_point> warmed_;  // when it last began
   std::vector<std::function<void(const Views&)>> listeners_;
   std::map<const ViewRows*, std::string> served_;  // the member `reader` that it was made with; the feed's thread
-  std::atomic<int> warming_{0};
+  std::atomic<bool> starting_{true};
+  std::atomic<int> warming_{0};  // of those that began at start
   Feed feed_;
 };
 

@@ -14,12 +14,7 @@ ViewRows::ViewRows(ViewDefinition view, int generation, const std::string& table
       pages_(view_.has_date(), settings.pages_bytes, frontier_),
       confirmed_(Clock::now()),
       recent_(settings.recent_bytes),
-      loader_(view_, sql::ReaderStatements(view_, generation, table), style_, cache_, pages_, frontier_, databases,
-              [this](std::int64_t seq, const std::string& nonce) {
-                const std::lock_guard lock(mutex_);
-                const std::string* const known = recent_.nonce_of(seq);
-                return known != nullptr && *known != nonce;
-              }) {}
+      loader_(view_, sql::ReaderStatements(view_, generation, table), style_, cache_, pages_, frontier_, databases) {}
 
 void ViewRows::load(std::string key, std::function<void(Result<HotRowPtr>)> done) {
   loader_.load(std::move(key), std::move(done));
@@ -73,7 +68,7 @@ std::string ViewRows::nonce() const {
 }
 
 void ViewRows::begin_at(const ViewState& state, bool fell_back) {
-  frontier_.begin_anew(state.seq, fell_back);
+  frontier_.begin_anew(state.seq, state.nonce, fell_back);
   cache_.clear();
   pages_.clear();
   {
@@ -91,9 +86,9 @@ void ViewRows::begin_at(const ViewState& state, bool fell_back) {
   tell(set);
 }
 
-void ViewRows::apply(Change change) {
+bool ViewRows::apply(Change change) {
   // First, so that a load that begins after its key was dropped is not answered from before this commit.
-  frontier_.rise(change.seq);
+  if (!frontier_.rise(change.seq, change.nonce)) return false;
   cache_.apply(change);
   pages_.apply(change);
   auto set = std::make_shared<ChangeSet>();
@@ -111,6 +106,7 @@ void ViewRows::apply(Change change) {
   }
   ++applied_;
   tell(set);
+  return true;
 }
 
 void ViewRows::tell(const ChangeSetPtr& set) {
@@ -130,8 +126,14 @@ void ViewRows::report(const std::string& trouble) {
 }
 
 void ViewRows::clear() {
+  frontier_.begin_epoch();
   cache_.clear();
   pages_.clear();
+}
+
+bool ViewRows::invalidate(std::string_view key) {
+  pages_.invalidate(key);
+  return cache_.invalidate(key);
 }
 
 ViewRows::Figures ViewRows::figures() const {

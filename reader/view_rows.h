@@ -57,8 +57,11 @@ class ViewRows : public Rows {
   // Memory begins anew at this state. `fell_back`: the database lost commits (a restored backup, a standby that
   // lagged).
   void begin_at(const ViewState& state, bool fell_back);
-  // The next commit: change.seq is seq() + 1.
-  void apply(Change change);
+  // The next commit: change.seq is seq() + 1. False: a load showed another one under this number, so that the database
+  // fell back; nothing was done.
+  bool apply(Change change);
+  // The newest commit that anything was shown of.
+  std::int64_t floor() const { return frontier_.now().floor; }
   // All that was committed before `when` is in memory.
   void confirm(Clock::time_point when);
   // The feed can't be read, or not any more; what is known stays, and ages. Empty: it can again.
@@ -67,8 +70,9 @@ class ViewRows : public Rows {
   std::string nonce() const;
 
   Freshness freshness_at(Clock::time_point now) const;
+  // Nothing is answered any more that was read before this: of any row, or of this one and what depends on it.
   void clear();
-  bool invalidate(std::string_view key) { return cache_.invalidate(key); }
+  bool invalidate(std::string_view key);
   std::size_t warm(std::size_t rows) { return loader_.warm(rows); }
   void set_limit(std::size_t bytes) { cache_.set_limit(bytes); }
 

@@ -101,7 +101,7 @@ std::string ReaderStatements::list(const std::vector<std::string>& order, bool d
   Words places, place_names, terms;
   for (const std::string& name : order) {
     const std::string place = "p" + std::to_string(places.size() + 1);
-    places.push_back(column(name) + "::text AS " + place);
+    places.push_back(text_of(name) + " AS " + place);
     place_names.push_back("page." + place);
     terms.push_back(column(name) + (descending ? " DESC" : ""));
   }
@@ -118,6 +118,13 @@ std::string ReaderStatements::list(const std::vector<std::string>& order, bool d
 std::string ReaderStatements::column(const std::string& name) const {
   type_of(name);  // it is one of this view's
   return "t." + quote_identifier(name);
+}
+
+// A value in one form whatever the session's settings, which a cast of dates and times to text depends on.
+std::string ReaderStatements::text_of(const std::string& name) const {
+  const std::string type = type_of(name);
+  const bool is_moment = type == "date" || type == "timestamptz" || type == "timestamp";
+  return is_moment ? "to_json(" + column(name) + ") #>> '{}'" : column(name) + "::text";
 }
 
 std::string ReaderStatements::type_of(const std::string& column) const {

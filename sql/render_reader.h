@@ -17,7 +17,7 @@ struct ReaderStatements {
 
   std::string state;  // seq, nonce, topic, partition, next_offset
   std::string rows;   // number, seq, nonce, kind, json; a parameter for each key column: an array
-  std::string warm(std::size_t limit) const;  // seq, json
+  std::string warm(std::size_t limit) const;  // seq, nonce, json
 
   // seq, nonce, json, and the columns of `order` as text. `conditions` may use $1 and so on, and column().
   std::string list(const std::vector<std::string>& order, bool descending, const std::string& conditions,
@@ -27,6 +27,8 @@ struct ReaderStatements {
   std::string type_of(const std::string& column) const;
 
  private:
+  std::string text_of(const std::string& column) const;
+
   ViewDefinition view_;
   int generation_;
   std::string table_;

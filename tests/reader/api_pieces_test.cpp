@@ -412,7 +412,7 @@ TEST_CASE("after= asks for positions; of several in one partition the last count
 }
 
 TEST_CASE("rows limited by claims") {
-  const ViewDefinition view = stock(R"({"rows_by_claim": {"site": "sites", "grade": "grades"}})");
+  const ViewDefinition view = stock(R"({"filters": ["grade"], "rows_by_claim": {"site": "sites", "grade": "grades"}})");
   Identity who;
   std::vector<RowLimit> limits = row_limits(view, who);
   REQUIRE(limits.size() == 2);

@@ -42,13 +42,13 @@ struct Fixture {
   HotRowPtr loaded(const std::string& key, std::int64_t seq, HotRowPtr row) {
     const Cache::Begun begun = cache.begin_load(key);
     REQUIRE(begun.present == nullptr);
-    const auto finished = cache.finish_load(key, {seq, std::move(row)});
+    const auto finished = cache.finish_load(key, {seq, "", std::move(row)});
     REQUIRE(std::holds_alternative<HotRowPtr>(finished));
     return std::get<HotRowPtr>(finished);
   }
   void apply(std::int64_t seq, Change change) {
     change.seq = seq;
-    frontier.rise(seq);
+    frontier.rise(seq, "");
     cache.apply(change);
   }
 };
@@ -145,7 +145,7 @@ TEST_CASE("races of loads and changes") {
     Change change;
     change.rows = {{key, "new"}};
     f.apply(2, change);
-    const auto finished = f.cache.finish_load(key, {1, row("old")});
+    const auto finished = f.cache.finish_load(key, {1, "", row("old")});
     CHECK(std::get<HotRowPtr>(finished)->json() == "new");
     CHECK(f.cache.find(key)->json() == "new");
   }
@@ -154,20 +154,20 @@ TEST_CASE("races of loads and changes") {
     Change change;
     change.keys = {key};
     f.apply(2, change);
-    CHECK(std::get<LoadAgain>(f.cache.finish_load(key, {1, row("old")})).floor == 2);
+    CHECK(std::get<LoadAgain>(f.cache.finish_load(key, {1, "", row("old")})).floor == 2);
     CHECK(f.cache.find(key) == nullptr);
-    CHECK(std::get<HotRowPtr>(f.cache.finish_load(key, {2, row("new")}))->json() == "new");
+    CHECK(std::get<HotRowPtr>(f.cache.finish_load(key, {2, "", row("new")}))->json() == "new");
   }
   SUBCASE("a replica that is behind the feed") {
     f.apply(3, {});
     CHECK(f.cache.begin_load(key).floor == 3);
-    CHECK(std::holds_alternative<LoadAgain>(f.cache.finish_load(key, {2, row("old")})));
-    CHECK(std::holds_alternative<HotRowPtr>(f.cache.finish_load(key, {3, row("new")})));
+    CHECK(std::holds_alternative<LoadAgain>(f.cache.finish_load(key, {2, "", row("old")})));
+    CHECK(std::holds_alternative<HotRowPtr>(f.cache.finish_load(key, {3, "", row("new")})));
   }
   SUBCASE("a replica that is behind what the primary showed") {
     f.loaded(earlier, 9, row("x"));
     CHECK(f.cache.begin_load(key).floor == 9);
-    CHECK(std::holds_alternative<LoadAgain>(f.cache.finish_load(key, {8, row("old")})));
+    CHECK(std::holds_alternative<LoadAgain>(f.cache.finish_load(key, {8, "", row("old")})));
   }
   SUBCASE("an entry that the answer contains already is passed over") {
     f.loaded(key, 5, row("five"));
@@ -197,14 +197,14 @@ TEST_CASE("races of loads and changes") {
     Change change;
     change.rows = {{earlier, "row"}};
     f.apply(2, change);
-    CHECK(std::holds_alternative<LoadAgain>(f.cache.finish_load(key, {1, carried("c")})));
+    CHECK(std::holds_alternative<LoadAgain>(f.cache.finish_load(key, {1, "", carried("c")})));
     // A row of its own is not touched by that: the feed would have named it.
     f.cache.abandon_load(key);
     const std::string other = key_of(2, "2026-01-05");
     f.cache.begin_load(other);
     change.rows = {{key_of(2, "2026-01-03"), "row"}};
     f.apply(3, change);
-    CHECK(std::holds_alternative<HotRowPtr>(f.cache.finish_load(other, {2, row("r")})));
+    CHECK(std::holds_alternative<HotRowPtr>(f.cache.finish_load(other, {2, "", row("r")})));
   }
   SUBCASE("a range drops the rows inside it, and what is carried behind it") {
     const char* days[] = {"2026-01-02", "2026-01-03", "2026-01-04", "2026-01-05", "2026-01-06"};
@@ -221,14 +221,75 @@ TEST_CASE("races of loads and changes") {
     CHECK(f.cache.find(key_of(1, days[4])) != nullptr);
     CHECK(f.cache.find(key_of(1, "2026-01-07")) == nullptr);
   }
+  SUBCASE("a key that is invalidated: its answer, what is carried from it, and loads of those") {
+    const std::string later = key_of(1, "2026-01-06"), load = key_of(1, "2026-01-07"), last = key_of(1, "2026-01-08");
+    f.loaded(earlier, 1, row("earlier"));
+    f.loaded(key, 1, row("r"));
+    f.loaded(later, 1, carried("c"));
+    f.loaded(last, 1, row("last"));
+    f.cache.begin_load(load);
+    f.cache.begin_bulk();
+    CHECK(f.cache.invalidate(key));
+    CHECK(f.cache.find(earlier) != nullptr);
+    CHECK(f.cache.find(key) == nullptr);
+    CHECK(f.cache.find(later) == nullptr);
+    CHECK(f.cache.find(last) != nullptr);
+    CHECK_FALSE(f.cache.offer(key, {1, "", row("from before")}));
+    CHECK(std::holds_alternative<LoadAgain>(f.cache.finish_load(load, {1, "", carried("from before")})));
+    CHECK(std::get<HotRowPtr>(f.cache.finish_load(load, {1, "", carried("c2")}))->json() == "c2");
+    CHECK_FALSE(f.cache.invalidate(key));
+  }
+  SUBCASE("all is cleared under a load") {
+    f.cache.begin_load(key);
+    f.frontier.begin_epoch();
+    f.cache.clear();
+    CHECK(std::holds_alternative<LoadAgain>(f.cache.finish_load(key, {1, "", row("from before")})));
+    CHECK(std::holds_alternative<HotRowPtr>(f.cache.finish_load(key, {1, "", row("new")})));
+  }
+  SUBCASE("the row of a change that is older than what was shown is not taken") {
+    f.loaded(earlier, 5, row("x"));
+    f.cache.begin_load(key);
+    Change change;
+    change.rows = {{key, "four"}};
+    f.apply(4, change);
+    CHECK(std::holds_alternative<LoadAgain>(f.cache.finish_load(key, {3, "", row("three")})));
+  }
   SUBCASE("memory begins anew under a load") {
     f.cache.begin_load(key);
-    f.frontier.begin_anew(1, true);
+    f.frontier.begin_anew(1, "", true);
     f.cache.clear();
-    CHECK(std::holds_alternative<LoadAgain>(f.cache.finish_load(key, {50, row("of the former past")})));
+    CHECK(std::holds_alternative<LoadAgain>(f.cache.finish_load(key, {50, "", row("of the former past")})));
     CHECK(f.frontier.now().floor == 1);
-    CHECK(std::holds_alternative<HotRowPtr>(f.cache.finish_load(key, {1, row("new")})));
+    CHECK(std::holds_alternative<HotRowPtr>(f.cache.finish_load(key, {1, "", row("new")})));
   }
+}
+
+TEST_CASE("loads are measured by the feed's marks, now or when it comes there") {
+  Frontier frontier;
+  frontier.begin_anew(10, "n10", false);
+  CHECK(frontier.rise(11, "n11"));
+  CHECK(frontier.rise_in(1, 11, "n11"));
+  CHECK_FALSE(frontier.rise_in(1, 11, "other"));
+  CHECK_FALSE(frontier.rise_in(1, 9, "n9"));  // nobody can tell
+  CHECK_FALSE(frontier.rise_in(0, 11, "n11"));
+  CHECK_FALSE(frontier.is_ahead(11));
+  CHECK(frontier.is_ahead(12));
+  CHECK(frontier.rise_in(1, 13, "n13"));
+  CHECK_FALSE(frontier.rise_in(1, 13, "other"));
+  CHECK(frontier.now().floor == 13);
+  CHECK(frontier.rise(12, "n12"));
+  CHECK_FALSE(frontier.rise(13, "other"));
+  CHECK_FALSE(frontier.rise(13, "other"));  // until it begins anew
+  // The worker's reset at 12: what was shown of 13 is still to be compared.
+  frontier.begin_anew(12, "n12", false);
+  CHECK(frontier.now().floor == 13);
+  CHECK_FALSE(frontier.rise(13, "other"));
+  frontier.begin_anew(12, "n12", true);
+  CHECK(frontier.now().floor == 12);
+  CHECK(frontier.rise(13, "other"));
+  for (int seq = 14; seq < 10'000; ++seq) CHECK(frontier.rise(seq, "n"));
+  CHECK(frontier.rise_in(3, 9'999, "n"));
+  CHECK_FALSE(frontier.rise_in(3, 13, "other"));  // not remembered
 }
 
 TEST_CASE("the budget holds, and what is asked for stays") {
@@ -241,7 +302,7 @@ TEST_CASE("the budget holds, and what is asked for stays") {
     row_key::append_integer(key, entity);
     row_key::append_date(key, postgres_epoch + day);
     cache.begin_load(key);
-    cache.finish_load(key, {1, row});
+    cache.finish_load(key, {1, "", row});
     return key;
   };
   std::vector<std::string> wanted;
@@ -279,7 +340,7 @@ TEST_CASE("pages stay until a row changes that could be in them") {
 
   const auto load = [&](const ListQuery& query, std::int64_t seq) {
     REQUIRE(pages.begin_load(text_of(query), entities_of(view, query)) == nullptr);
-    return pages.finish_load(text_of(query), seq, std::make_shared<ListPage>());
+    return pages.finish_load(text_of(query), seq, "", std::make_shared<ListPage>());
   };
   const auto is_there = [&](const ListQuery& query) {
     const bool there = pages.begin_load(text_of(query), entities_of(view, query)) != nullptr;
@@ -290,7 +351,7 @@ TEST_CASE("pages stay until a row changes that could be in them") {
     Change change;
     change.seq = seq;
     if (entity > 0) change.rows = {{key_of(entity, "2026-01-01"), "x"}};
-    frontier.rise(seq);
+    frontier.rise(seq, "");
     pages.apply(change);
   };
   CHECK(load(all, 1) == Pages::Taken::kept);
@@ -305,9 +366,22 @@ TEST_CASE("pages stay until a row changes that could be in them") {
 
   pages.begin_load(text_of(all), std::nullopt);
   change(5, 2);
-  CHECK(pages.finish_load(text_of(all), 4, std::make_shared<ListPage>()) == Pages::Taken::overtaken);
-  CHECK(pages.finish_load(text_of(all), 4, std::make_shared<ListPage>()) == Pages::Taken::not_allowed);
-  CHECK(pages.finish_load(text_of(all), 5, std::make_shared<ListPage>()) == Pages::Taken::kept);
+  CHECK(pages.finish_load(text_of(all), 4, "", std::make_shared<ListPage>()) == Pages::Taken::overtaken);
+  CHECK(pages.finish_load(text_of(all), 4, "", std::make_shared<ListPage>()) == Pages::Taken::not_allowed);
+  CHECK(pages.finish_load(text_of(all), 5, "", std::make_shared<ListPage>()) == Pages::Taken::kept);
+
+  // What is invalidated goes, and what is being loaded is loaded again.
+  change(6, 2);
+  CHECK(load(all, 6) == Pages::Taken::kept);
+  CHECK(load(of_one, 6) == Pages::Taken::kept);
+  pages.invalidate(key_of(2, "2026-01-01"));
+  CHECK_FALSE(is_there(all));
+  CHECK(is_there(of_one));
+  pages.begin_load(text_of(all), std::nullopt);
+  pages.invalidate(key_of(1, "2026-01-01"));
+  CHECK_FALSE(is_there(of_one));
+  CHECK(pages.finish_load(text_of(all), 6, "", std::make_shared<ListPage>()) == Pages::Taken::not_allowed);
+  CHECK(pages.finish_load(text_of(all), 6, "", std::make_shared<ListPage>()) == Pages::Taken::kept);
 
   // Other queries are other pages.
   ListQuery other = all;

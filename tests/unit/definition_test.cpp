@@ -136,7 +136,7 @@ TEST_CASE("a definition with each member") {
   const Serving& reader = view.reader;
   CHECK(reader.cache_control == "private, max-age=5");
   CHECK(view.cache_control() == "private, no-cache");  // who asks decides what there is to see
-  CHECK(reader.filters == std::vector<std::string>{"day", "flow"});
+  CHECK(reader.filters == std::vector<std::string>{"day", "flow", "grade"});
   CHECK(reader.order == std::vector<std::string>{"flow", "day"});
   CHECK(reader.descending);
   CHECK(view.list_order() == std::vector<std::string>{"flow", "day", "site", "product", "grade"});
