@@ -33,6 +33,10 @@ struct Block {
   unsigned status = 200;
   std::string head;  // status line and header lines, each with its CRLF; without Date, Connection and the empty line
   std::string body;
+  // What comes before `head`, when many blocks begin alike: one string for all of them stays in the processor's cache.
+  std::shared_ptr<const std::string> begin = {};
+
+  std::string whole_head() const { return begin ? *begin + head : head; }
 };
 using BlockPtr = std::shared_ptr<const Block>;
 

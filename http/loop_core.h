@@ -5,10 +5,9 @@
 
 #include <array>
 #include <atomic>
-#include <boost/asio/basic_socket_acceptor.hpp>
-#include <boost/asio/io_context.hpp>
-#include <boost/asio/steady_timer.hpp>
 #include <boost/intrusive/list.hpp>
+#include <functional>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <thread>
@@ -20,7 +19,6 @@
 
 namespace daybook::http {
 
-using Acceptor = boost::asio::basic_socket_acceptor<boost::asio::ip::tcp, boost::asio::io_context::executor_type>;
 using Clock = std::chrono::steady_clock;
 
 // What the loops of one server count together.
@@ -36,8 +34,7 @@ class LoopCore final : public Loop, public std::enable_shared_from_this<LoopCore
   ~LoopCore();
 
   // For the server.
-  boost::asio::io_context& io() { return *io_; }
-  void start(Acceptor acceptor);
+  void start(Descriptor listener);
   void drain();  // posts it
   void join();   // waits until it has drained, then drops what is left
 
@@ -60,16 +57,32 @@ class LoopCore final : public Loop, public std::enable_shared_from_this<LoopCore
   // Links the session to those of that phase, with the time from now on.
   void enter(Session& session, Session::Phase phase);
   void leave(Session& session);
-  void remove();  // one session less
-  void proceed_soon(std::shared_ptr<Session> session);
+  // False: the system has no room for it.
+  bool watch(Session& session, int socket);
+  // One session less. It may be at work, and epoll may have told of it: it stays until that is over.
+  void remove(std::shared_ptr<Session> session);
+  void proceed_soon(std::shared_ptr<Session> session) { to_proceed_.push_back(std::move(session)); }
+  void read_soon(std::shared_ptr<Session> session) { to_read_.push_back(std::move(session)); }
 
  private:
   using Sessions = boost::intrusive::list<Session>;
 
-  void accept();
-  void welcome(Socket socket);
+  using Tasks = std::vector<std::function<void()>>;
+
+  void run();
+  int wait_milliseconds();
+  void run_tasks();
+  void run_timers();
+  void proceed_with_sessions();
+  template <typename F>
+  void guarded(const F& f);  // what it throws is logged: the others go on
+  Tasks take_tasks();
+  void watch_listener();
+  int accept_one();
+  void accept_all();
+  void welcome(Descriptor socket, const std::string& peer);
   bool make_room();
-  void turn_away(Socket& socket);
+  void turn_away(const Descriptor& socket);
   void begin_drain();
   void sweep();
   void sweep_later();
@@ -80,11 +93,13 @@ class LoopCore final : public Loop, public std::enable_shared_from_this<LoopCore
   void for_all(const F& f);
 
   const unsigned index_;
-  std::mutex gate_;  // between post() by other threads and the end of io_
-  std::unique_ptr<boost::asio::io_context> io_;
-  std::optional<Acceptor> acceptor_;
-  std::optional<boost::asio::steady_timer> retry_;
-  std::optional<boost::asio::steady_timer> sweep_timer_;
+  Descriptor epoll_;
+  Descriptor wake_;  // an eventfd: there are tasks
+  Descriptor listener_;
+  std::mutex gate_;  // of the two below
+  Tasks tasks_;
+  bool takes_tasks_ = true;
+  std::multimap<Clock::time_point, std::function<void()>> timers_;
   std::thread thread_;
   std::atomic<std::thread::id> thread_id_;
   std::array<Sessions, static_cast<std::size_t>(Session::Phase::closed)> sessions_;  // the longest in its phase first
@@ -94,6 +109,9 @@ class LoopCore final : public Loop, public std::enable_shared_from_this<LoopCore
   std::time_t date_ = 0;
   std::string head_ends_[2];
   std::vector<std::shared_ptr<Session>> to_proceed_;
+  std::vector<std::shared_ptr<Session>> to_read_;
+  std::vector<std::shared_ptr<Session>> closed_;
+  bool ended_ = false;
   bool sweeps_ = false;
   bool stopping_ = false;
 };

@@ -2,6 +2,10 @@
 
 #include <sys/socket.h>
 
+#include <boost/asio/ip/tcp.hpp>
+#include <boost/system/system_error.hpp>
+#include <cerrno>
+
 #include "core/error.h"
 #include "http/loop_core.h"
 
@@ -10,16 +14,26 @@ namespace {
 
 namespace asio = boost::asio;
 using tcp = asio::ip::tcp;
-using ReusePort = asio::detail::socket_option::boolean<SOL_SOCKET, SO_REUSEPORT>;
 
-Acceptor bound(asio::io_context& io, const tcp::endpoint& endpoint, bool shared) {
-  Acceptor acceptor(io);
-  acceptor.open(endpoint.protocol());
-  acceptor.set_option(tcp::acceptor::reuse_address(true));
-  if (shared) acceptor.set_option(ReusePort(true));
-  acceptor.bind(endpoint);
-  return acceptor;
+void check(bool succeeded) {
+  if (!succeeded) throw boost::system::system_error(errno, boost::system::system_category());
 }
+
+// Binds a socket; `endpoint` is then where it really is.
+Descriptor bound(tcp::endpoint& endpoint, bool shared) {
+  Descriptor listener(::socket(endpoint.protocol().family(), SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, IPPROTO_TCP));
+  check(bool(listener));
+  const int on = 1;
+  check(::setsockopt(listener.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) == 0);
+  if (shared) check(::setsockopt(listener.get(), SOL_SOCKET, SO_REUSEPORT, &on, sizeof on) == 0);
+  check(::bind(listener.get(), endpoint.data(), static_cast<socklen_t>(endpoint.size())) == 0);
+  socklen_t size = static_cast<socklen_t>(endpoint.capacity());
+  check(::getsockname(listener.get(), endpoint.data(), &size) == 0);
+  endpoint.resize(size);
+  return listener;
+}
+
+void listen(const Descriptor& listener) { check(::listen(listener.get(), SOMAXCONN) == 0); }
 
 }  // namespace
 
@@ -30,23 +44,19 @@ class Server::Impl {
       loops_.push_back(std::make_shared<LoopCore>(i, limits, application, counters_));
     local_ = tcp::endpoint(asio::ip::make_address(address.host), address.port);
     const bool shared = loops_.size() > 1;
-    std::vector<Acceptor> acceptors;
+    std::vector<Descriptor> listeners;
     try {
       // With SO_REUSEPORT alone, another server at this address would go unnoticed and take a part of its clients.
       if (shared && address.port != 0) {
-        Acceptor probe = bound(loops_[0]->io(), local_, false);
-        probe.listen();
+        listen(bound(local_, false));
       }
-      for (const auto& loop : loops_) {
-        acceptors.push_back(bound(loop->io(), local_, shared));
-        local_ = acceptors.back().local_endpoint();
-      }
-      for (Acceptor& acceptor : acceptors) acceptor.listen();
+      for (std::size_t i = 0; i < loops_.size(); ++i) listeners.push_back(bound(local_, shared));
+      for (const Descriptor& listener : listeners) listen(listener);
     } catch (const boost::system::system_error& error) {
       throw UsageError("can't listen on " + address.host + ":" + std::to_string(address.port) + ": " +
                        error.code().message() + "; give another address, or port 0 for a free one");
     }
-    for (std::size_t i = 0; i < loops_.size(); ++i) loops_[i]->start(std::move(acceptors[i]));
+    for (std::size_t i = 0; i < loops_.size(); ++i) loops_[i]->start(std::move(listeners[i]));
   }
   ~Impl() { stop(); }
   Impl(const Impl&) = delete;

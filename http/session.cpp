@@ -1,10 +1,14 @@
 // A connection's requests; its answers are in session_write.cpp.
 #include "http/session.h"
 
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <spdlog/spdlog.h>
+#include <sys/epoll.h>
 #include <sys/socket.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <cstring>
 #include <exception>
 
@@ -16,32 +20,39 @@
 namespace daybook::http {
 namespace {
 
-using boost::system::error_code;
-
 // Behind the last answer. More is not waited for: the client may lose that answer then.
 constexpr std::uint32_t max_dropped = 256 * 1024;
 // An idle connection keeps up to this much memory for its next requests.
 constexpr std::size_t small_buffer = 64;
 
-ssize_t receive(int socket, char* to, std::size_t size) {
-  ssize_t got = 0;
-  do got = ::recv(socket, to, size, MSG_DONTWAIT);
-  while (got < 0 && errno == EINTR);
-  return got;
-}
-
 }  // namespace
 
-Session::Session(Socket socket, std::shared_ptr<LoopCore> loop, std::string peer)
+Session::Session(Descriptor socket, std::shared_ptr<LoopCore> loop, std::string peer)
     : socket_(std::move(socket)), loop_(std::move(loop)), peer_(std::move(peer)) {}
 
 Session::~Session() { close(); }
 
 void Session::start() {
-  error_code ignored;
-  socket_->set_option(boost::asio::ip::tcp::no_delay(true), ignored);
+  const int on = 1;
+  ::setsockopt(socket_.get(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+  self_ = shared_from_this();
   enter(Phase::idle);
-  wait_readable();
+  waits_readable_ = true;
+  if (!loop_->watch(*this, socket_.get())) close();
+}
+
+void Session::on_events(std::uint32_t events) {
+  if ((events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0) hung_up_ = true;
+  if ((events & EPOLLIN) != 0 || hung_up_) readable_ = true;
+  if (waits_writable_ && (events & (EPOLLOUT | EPOLLHUP | EPOLLERR)) != 0) {
+    waits_writable_ = false;
+    proceed();
+  }
+  read_on();
+}
+
+void Session::read_on() {
+  if (phase_ != Phase::closed && waits_readable_ && readable_) on_readable();
 }
 
 void Session::enter(Phase phase) {
@@ -57,14 +68,20 @@ void Session::enter(Phase phase) {
 
 void Session::wait_readable() {
   if (std::exchange(waits_readable_, true)) return;
-  socket_->async_wait(Socket::wait_read,
-                      [self = shared_from_this()](const error_code& error) { self->on_readable(bool(error)); });
+  if (readable_) loop_->read_soon(self_);
 }
 
-void Session::on_readable(bool failed) {
+// Reads once. Whether there may be more shows by how much came.
+ssize_t Session::receive(char* to, std::size_t size) {
+  ssize_t got = 0;
+  do got = ::recv(socket_.get(), to, size, MSG_DONTWAIT);
+  while (got < 0 && errno == EINTR);
+  readable_ = got > 0 && (hung_up_ || static_cast<std::size_t>(got) == size);
+  return got;
+}
+
+void Session::on_readable() {
   waits_readable_ = false;
-  if (phase_ == Phase::closed) return;
-  if (failed) return close();
   if (last_seen_) {
     drop_input();
     return settle();
@@ -79,7 +96,7 @@ bool Session::read_input() {
   std::vector<char>& buffer = loop_->buffer;
   const std::size_t known = kept_.size();
   std::memcpy(buffer.data(), kept_.data(), known);
-  const ssize_t got = receive(socket_->native_handle(), buffer.data() + known, buffer.size() - known);
+  const ssize_t got = receive(buffer.data() + known, buffer.size() - known);
   if (got < 0) {
     if (errno != EAGAIN && errno != EWOULDBLOCK) close();
     return false;
@@ -96,7 +113,7 @@ bool Session::read_input() {
 // Closing while the client's bytes are unread would reset the connection and could take the answer with it: what still
 // comes is read and dropped, for a while.
 void Session::drop_input() {
-  const ssize_t got = receive(socket_->native_handle(), loop_->buffer.data(), loop_->buffer.size());
+  const ssize_t got = receive(loop_->buffer.data(), loop_->buffer.size());
   if (got < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) return;
   if (got < 0) return close();
   if (got == 0) {
@@ -210,8 +227,7 @@ void Session::settle() {
   if (done_) {
     if (ended_) return close();
     if (phase_ != Phase::lingering) {
-      error_code ignored;
-      socket_->shutdown(Socket::shutdown_send, ignored);
+      ::shutdown(socket_.get(), SHUT_WR);
       enter(Phase::lingering);
     }
     return wait_readable();
@@ -252,7 +268,7 @@ void Session::close() {
   answers_ = {};
   front_ = 0;
   kept_ = std::string();
-  loop_->remove();
+  loop_->remove(std::move(self_));
 }
 
 }  // namespace daybook::http

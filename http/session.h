@@ -2,16 +2,16 @@
 // thread. Between two requests it holds no buffer: what was read stays in the loop's buffer unless it is incomplete.
 #pragma once
 
-#include <boost/asio/basic_stream_socket.hpp>
-#include <boost/asio/io_context.hpp>
-#include <boost/asio/ip/tcp.hpp>
+#include <sys/types.h>
+
 #include <boost/intrusive/list_hook.hpp>
 #include <chrono>
+#include <cstdint>
 #include <memory>
-#include <optional>
 #include <string>
 #include <vector>
 
+#include "http/descriptor.h"
 #include "http/exchange.h"
 
 namespace daybook::http {
@@ -19,8 +19,6 @@ namespace daybook::http {
 class LoopCore;
 class ParsedRequest;
 struct StreamQueue;
-// With the executor's own type: no virtual calls for each operation.
-using Socket = boost::asio::basic_stream_socket<boost::asio::ip::tcp, boost::asio::io_context::executor_type>;
 
 class Session final : public Exchange::Connection,
                       public std::enable_shared_from_this<Session>,
@@ -37,9 +35,13 @@ class Session final : public Exchange::Connection,
     closed
   };
 
-  Session(Socket socket, std::shared_ptr<LoopCore> loop, std::string peer);
+  Session(Descriptor socket, std::shared_ptr<LoopCore> loop, std::string peer);
   ~Session() override;
   void start();
+  // What epoll told of its socket. Each state is told once (edge-triggered): a session remembers.
+  void on_events(std::uint32_t events);
+  // Goes on reading where it stopped, for others to have their turn.
+  void read_on();
   // Parses what was kept and writes what is ready, until nothing moves.
   void proceed();
   // The time of its phase is over.
@@ -75,8 +77,8 @@ class Session final : public Exchange::Connection,
   };
 
   void wait_readable();
-  void wait_writable();
-  void on_readable(bool failed);
+  void on_readable();
+  ssize_t receive(char* to, std::size_t size);
   bool read_input();
   void drop_input();
   bool may_parse() const;
@@ -97,8 +99,9 @@ class Session final : public Exchange::Connection,
   void settle();
   void enter(Phase phase);
 
-  std::optional<Socket> socket_;  // gone once closed: it must not outlive the loop
+  Descriptor socket_;  // gone once closed
   std::shared_ptr<LoopCore> loop_;
+  std::shared_ptr<Session> self_;  // while it is open
   std::string peer_;
   std::string kept_;             // begin of a request, or requests that have to wait
   std::vector<Answer> answers_;  // from front_ on: those not yet written
@@ -109,6 +112,8 @@ class Session final : public Exchange::Connection,
   std::uint32_t parsed_size_ = 0;        // of kept_ when it was last found incomplete
   std::uint32_t dropped_ = 0;
   Phase phase_ = Phase::closed;
+  bool readable_ = false;  // there may be more to read
+  bool hung_up_ = false;   // the client's end, or an error, is to be read behind all else
   bool waits_readable_ = false;
   bool waits_writable_ = false;
   bool busy_ = false;       // proceed() follows anyway

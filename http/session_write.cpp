@@ -1,8 +1,10 @@
 // A connection's answers: kept in the order of the requests, written with one call for all that are ready.
+#include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <spdlog/spdlog.h>
 #include <sys/socket.h>
 
+#include <cerrno>
 #include <exception>
 #include <stdexcept>
 
@@ -13,8 +15,6 @@
 
 namespace daybook::http {
 namespace {
-
-using boost::system::error_code;
 
 constexpr std::size_t max_parts = 512;  // of one call; the system's own limit is 1,024
 
@@ -91,9 +91,8 @@ std::shared_ptr<Stream> Session::stream(std::uint64_t number, std::string head) 
     stream_->ended = loop_->is_stopping();
     ++loop_->counters.streams;
     // A client that vanished without a word shows by events that it does not take.
-    using UserTimeout = boost::asio::detail::socket_option::integer<IPPROTO_TCP, TCP_USER_TIMEOUT>;
-    error_code ignored;
-    socket_->set_option(UserTimeout(static_cast<int>(loop_->limits.answer_timeout.count())), ignored);
+    const auto milliseconds = static_cast<unsigned>(loop_->limits.answer_timeout.count());
+    ::setsockopt(socket_.get(), IPPROTO_TCP, TCP_USER_TIMEOUT, &milliseconds, sizeof milliseconds);
   }
   end_with(static_cast<std::size_t>(answer - answers_.data()));
   if (!busy_) loop_->proceed_soon(shared_from_this());
@@ -129,9 +128,9 @@ void Session::release_stream() {
 }
 
 std::size_t Session::size_of(const Answer& answer) const {
-  return answer.block->head.size() + answer.headers.size() +
-         (answer.frozen ? 0 : loop_->head_end(answer.closes).size()) +
-         (answer.without_body ? 0 : answer.block->body.size());
+  const Block& block = *answer.block;
+  return (block.begin ? block.begin->size() : 0) + block.head.size() + answer.headers.size() +
+         (answer.frozen ? 0 : loop_->head_end(answer.closes).size()) + (answer.without_body ? 0 : block.body.size());
 }
 
 void Session::write_answers() {
@@ -141,10 +140,11 @@ void Session::write_answers() {
     parts.clear();
     std::size_t skip = written_;
     std::size_t total = 0;
-    for (std::size_t i = front_; i < answers_.size() && parts.size() + 4 <= max_parts; ++i) {
+    for (std::size_t i = front_; i < answers_.size() && parts.size() + 5 <= max_parts; ++i) {
       const Answer& answer = answers_[i];
       if (!answer.block) break;
       total += size_of(answer);
+      if (answer.block->begin) add_part(parts, *answer.block->begin, skip);
       add_part(parts, answer.block->head, skip);
       add_part(parts, answer.headers, skip);
       if (!answer.frozen) add_part(parts, loop_->head_end(answer.closes), skip);
@@ -174,7 +174,7 @@ std::size_t Session::write_parts(std::size_t total) {
   message.msg_iov = loop_->parts.data();
   message.msg_iovlen = loop_->parts.size();
   ssize_t sent = 0;
-  do sent = ::sendmsg(socket_->native_handle(), &message, MSG_NOSIGNAL | MSG_DONTWAIT);
+  do sent = ::sendmsg(socket_.get(), &message, MSG_NOSIGNAL | MSG_DONTWAIT);
   while (sent < 0 && errno == EINTR);
   if (sent < 0) {
     if (errno != EAGAIN && errno != EWOULDBLOCK) {
@@ -183,7 +183,7 @@ std::size_t Session::write_parts(std::size_t total) {
     }
     sent = 0;
   }
-  if (static_cast<std::size_t>(sent) < total) wait_writable();
+  if (static_cast<std::size_t>(sent) < total) waits_writable_ = true;  // epoll tells when there is room
   return static_cast<std::size_t>(sent);
 }
 
@@ -242,16 +242,6 @@ void Session::write_queue() {
       stream_->front = 0;
     }
   }
-}
-
-void Session::wait_writable() {
-  if (std::exchange(waits_writable_, true)) return;
-  socket_->async_wait(Socket::wait_write, [self = shared_from_this()](const error_code& error) {
-    self->waits_writable_ = false;
-    if (self->phase_ == Phase::closed) return;
-    if (error) return self->close();
-    self->proceed();
-  });
 }
 
 }  // namespace daybook::http

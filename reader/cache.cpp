@@ -18,7 +18,7 @@ Cache::Shard& Cache::shard_of(std::string_view entity) {
 
 std::size_t Cache::cost(const Entry& entry) {
   // The entity's share of the maps is counted with each of its entries: an estimate from above.
-  return sizeof(Entry) + bytes_of(*entry.row) + entry.entity->first.capacity() + 48;
+  return sizeof(Entry) + bytes_of(*entry.row) + entry.entity->first.capacity() + 96;
 }
 
 HotRowPtr Cache::find(std::string_view key) {
@@ -37,6 +37,10 @@ HotRowPtr Cache::find(std::string_view key) {
 }
 
 Cache::Entry* Cache::entry_at(Shard& shard, std::string_view entity, std::int32_t date) {
+  if (ShortKey::fits(entity)) {
+    const auto found = shard.places.find(ShortKey(entity, date));
+    return found == shard.places.end() ? nullptr : &shard.entries[found->second];
+  }
   const auto found = shard.entities.find(entity);
   if (found == shard.entities.end()) return nullptr;
   const auto at = found->second.dates.find(date);
@@ -263,6 +267,7 @@ void Cache::put(Shard& shard, std::string_view entity, std::int32_t date, std::i
     }
     at->second = shard.free.back();
     shard.free.pop_back();
+    if (ShortKey::fits(entity)) shard.places.try_emplace(ShortKey(entity, date), at->second);
     ++entries_;
   }
   Entry& entry = shard.entries[at->second];
@@ -286,6 +291,8 @@ void Cache::drop(Shard& shard, std::uint32_t place) {
   Entry& entry = shard.entries[place];
   count(shard, entry, false);
   --entries_;
+  const std::string& entity = entry.entity->first;
+  if (ShortKey::fits(entity)) shard.places.erase(ShortKey(entity, entry.date));
   entry.entity->second.dates.erase(entry.date);
   if (entry.entity->second.dates.empty()) shard.entities.erase(shard.entities.find(entry.entity->first));
   entry = Entry{};

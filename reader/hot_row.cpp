@@ -7,16 +7,33 @@
 namespace daybook::reader {
 namespace {
 
-std::string head_of(const char* status_line, const AnswerStyle& style, const std::string& etag,
-                    const std::string& content_type, std::size_t size) {
-  std::string head = std::string("HTTP/1.1 ") + status_line + "\r\n";
-  if (!content_type.empty())
-    head += "Content-Type: " + content_type + "\r\nContent-Length: " + std::to_string(size) + "\r\n";
-  if (!etag.empty()) head += "ETag: " + etag + "\r\n";
-  return head + "Cache-Control: " + style.cache_control + "\r\nX-Content-Type-Options: nosniff\r\n";
+constexpr std::string_view ok_lines = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n";
+constexpr std::string_view etag_name = "ETag: ";
+constexpr std::size_t etag_size = 2 + 2 * crypto_shorthash_siphashx24_BYTES;
+
+// What each answer about a row of the view says.
+std::string common_lines(const std::string& cache_control) {
+  return "Cache-Control: " + cache_control + "\r\nX-Content-Type-Options: nosniff\r\n";
 }
 
 }  // namespace
+
+AnswerStyle::AnswerStyle(std::string view_, std::string cache_control_)
+    : view(std::move(view_)),
+      cache_control(std::move(cache_control_)),
+      row_begin(std::make_shared<std::string>(std::string(ok_lines) + common_lines(cache_control))) {}
+
+std::string_view HotRow::etag() const {
+  return kind == Kind::absent ? std::string_view() : std::string_view(head).substr(etag_name.size(), etag_size);
+}
+
+http::BlockPtr HotRow::not_modified() const {
+  if (kind == Kind::absent) return nullptr;
+  std::string lines = "HTTP/1.1 304 Not Modified\r\n";
+  lines.append(*begin, ok_lines.size());
+  lines.append(head, 0, etag_name.size() + etag_size + 2);
+  return std::make_shared<http::Block>(http::Block{304, std::move(lines), ""});
+}
 
 std::string etag_of(std::string_view body) {
   static const unsigned char key[crypto_shorthash_siphashx24_KEYBYTES] = {'d', 'a', 'y', 'b', 'o', 'o', 'k', ' ',
@@ -31,30 +48,29 @@ std::string etag_of(std::string_view body) {
 HotRowPtr make_row(const AnswerStyle& style, HotRow::Kind kind, std::string json) {
   auto row = std::make_shared<HotRow>();
   row->kind = kind;
-  row->etag = etag_of(json);
-  row->ok = std::make_shared<http::Block>(
-      http::Block{200, head_of("200 OK", style, row->etag, "application/json", json.size()), json});
-  row->not_modified =
-      std::make_shared<http::Block>(http::Block{304, head_of("304 Not Modified", style, row->etag, "", 0), ""});
-  row->json = std::move(json);
+  row->begin = style.row_begin;
+  row->head.append(etag_name).append(etag_of(json));
+  row->head.append("\r\nContent-Length: ").append(std::to_string(json.size())).append("\r\n");
+  row->head.shrink_to_fit();
+  row->body = std::move(json);
   return row;
 }
 
 HotRowPtr make_absent(const AnswerStyle& style) {
   http::Response problem = http::problem(404, "view " + style.view + " has no row with this key");
   auto row = std::make_shared<HotRow>();
-  row->kind = HotRow::Kind::absent;
-  row->ok = std::make_shared<http::Block>(
-      http::Block{404, head_of("404 Not Found", style, "", problem.content_type, problem.body.size()), problem.body});
+  row->status = 404;
+  row->head = "HTTP/1.1 404 Not Found\r\nContent-Type: " + problem.content_type +
+              "\r\nContent-Length: " + std::to_string(problem.body.size()) + "\r\n" + common_lines(style.cache_control);
+  row->body = std::move(problem.body);
   return row;
 }
 
 std::size_t bytes_of(const HotRow& row) {
   if (row.kind == HotRow::Kind::absent) return 0;  // shared by all of the view
-  // Each string of more than 15 bytes is an allocation with a header of its own.
-  constexpr std::size_t allocation = 16;
-  return sizeof(HotRow) + row.json.capacity() + row.etag.capacity() + row.ok->head.capacity() +
-         row.ok->body.capacity() + row.not_modified->head.capacity() + 2 * sizeof(http::Block) + 8 * allocation;
+  constexpr std::size_t allocation = 16;           // its header and what rounding wastes; three of them
+  constexpr std::size_t counts = 16;               // of shared_ptr
+  return sizeof(HotRow) + counts + row.head.capacity() + row.body.capacity() + 3 * allocation;
 }
 
 }  // namespace daybook::reader

@@ -9,8 +9,11 @@ namespace daybook::reader {
 
 // What all answers of one view share.
 struct AnswerStyle {
+  explicit AnswerStyle(std::string view, std::string cache_control = "no-cache");
+
   std::string view;
-  std::string cache_control = "no-cache";
+  std::string cache_control;
+  std::shared_ptr<const std::string> row_begin;  // how each row's head begins
 };
 
 // The same bytes have the same tag in every reader: 128 bits of a hash whose key never changes.

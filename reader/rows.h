@@ -18,18 +18,20 @@
 
 namespace daybook::reader {
 
-// A row, or what is said of one that is not there. Ready to be sent.
-struct HotRow {
+// A row, or what is said of one that is not there: the answer, ready to be sent, 200 with JSON or the 404. Rows lie all
+// over memory, and what a request touches first it waits for: so a row is one object, and what all of a view share is
+// not in it.
+struct HotRow : http::Block {
   enum class Kind {
     row,      // it is in the table
     carried,  // no row of its own: the level of the date before, zero flows (views with a balance)
     absent    // nothing is known of this key: 404
   };
   Kind kind = Kind::absent;
-  std::string json;             // the body of `ok`, without a line end; empty when absent
-  std::string etag;             // with its quotes: of the body alone, so that all readers agree; empty when absent
-  http::BlockPtr ok;            // 200 with JSON, or the 404
-  http::BlockPtr not_modified;  // 304; null when absent
+
+  const std::string& json() const { return body; }  // without a line end
+  std::string_view etag() const;                    // with its quotes: of the body alone, so that all readers agree
+  http::BlockPtr not_modified() const;              // makes the 304
 };
 using HotRowPtr = std::shared_ptr<const HotRow>;
 

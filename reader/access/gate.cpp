@@ -5,6 +5,8 @@
 
 #include <algorithm>
 #include <array>
+#include <charconv>
+#include <iterator>
 #include <optional>
 #include <tuple>
 #include <vector>
@@ -78,22 +80,37 @@ std::optional<std::string_view> bearer_token(std::string_view authorization) {
 // The structured fields of draft-ietf-httpapi-ratelimit-headers, of all policies that a request met.
 class RateHeaders {
  public:
-  void add(const Policy& policy, const RateLimiter::State& state) {
-    const auto member = [&policy](std::string& list, char a, std::int64_t x, char b, std::int64_t y) {
-      if (!list.empty()) list += ", ";
-      list.append("\"").append(policy.name).append("\";").append(1, a).append("=").append(std::to_string(x));
-      list.append(";").append(1, b).append("=").append(std::to_string(y));
-    };
-    member(policies_, 'q', policy.limit, 'w', policy.window);
-    member(limits_, 'r', state.remaining, 't', state.admitted ? state.full_after : state.retry_after);
+  RateHeaders() {
+    policies_.clear();
+    limits_.clear();
+  }
+  void add(const Policy& policy, const std::string& text, const RateLimiter::State& state) {
+    if (!policies_.empty()) {
+      policies_ += ", ";
+      limits_ += ", ";
+    }
+    policies_ += text;
+    limits_.append(text, 0, policy.name.size() + 2);  // the name in quotes
+    append_number(";r=", state.remaining);
+    append_number(";t=", state.admitted ? state.full_after : state.retry_after);
   }
   std::string lines() const {
-    return policies_.empty() ? "" : "RateLimit-Policy: " + policies_ + "\r\nRateLimit: " + limits_ + "\r\n";
+    std::string lines;
+    if (policies_.empty()) return lines;
+    // Each request has these: one allocation, with room for the lines of the API.
+    lines.reserve(policies_.size() + limits_.size() + 128);
+    return lines.append("RateLimit-Policy: ").append(policies_).append("\r\nRateLimit: ").append(limits_) += "\r\n";
   }
 
  private:
-  std::string policies_, limits_;
+  static void append_number(std::string_view name, std::int64_t number) {
+    char digits[20];
+    limits_.append(name).append(digits, std::to_chars(digits, std::end(digits), number).ptr);
+  }
+  // They keep their memory. A thread is at one request at a time.
+  static thread_local std::string policies_, limits_;
 };
+thread_local std::string RateHeaders::policies_, RateHeaders::limits_;
 
 }  // namespace
 
@@ -258,7 +275,7 @@ Admission Gate::admit(std::string_view authorization, std::string_view peer, std
     for (std::size_t i = 0; i < policies.size(); ++i) {
       if (policies[i].by != by || !applies(policies[i], path)) continue;
       const RateLimiter::State state = files.limiter->take(i, client, now);
-      rates.add(policies[i], state);
+      rates.add(policies[i], files.limiter->policy_text(i), state);
       if (state.admitted) continue;
       log_->say(reason_count, now, [&](std::uint64_t silent) {
         spdlog::info("access: {} is over the limit {}; {} more like this since the last such line", peer,

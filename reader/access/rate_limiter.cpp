@@ -106,7 +106,11 @@ struct alignas(64) RateLimiter::Shard {
 RateLimiter::RateLimiter(std::vector<Policy> policies, std::size_t buckets)
     : policies_(std::move(policies)),
       buckets_a_shard_(std::max<std::size_t>(buckets / shard_count, 4)),
-      shards_(std::make_unique<Shard[]>(shard_count)) {}
+      shards_(std::make_unique<Shard[]>(shard_count)) {
+  for (const Policy& policy : policies_)
+    policy_texts_.push_back("\"" + policy.name + "\";q=" + std::to_string(policy.limit) +
+                            ";w=" + std::to_string(policy.window));
+}
 
 RateLimiter::~RateLimiter() = default;
 

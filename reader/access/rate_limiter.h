@@ -52,11 +52,14 @@ class RateLimiter {
   State take(std::size_t policy, const ClientKey& client, Time now);
 
   const std::vector<Policy>& policies() const { return policies_; }
+  // As the header RateLimit-Policy lists it: "name";q=100;w=60
+  const std::string& policy_text(std::size_t policy) const { return policy_texts_[policy]; }
   std::size_t size() const;  // buckets held
 
  private:
   struct Shard;
   std::vector<Policy> policies_;
+  std::vector<std::string> policy_texts_;
   std::size_t buckets_a_shard_;
   std::unique_ptr<Shard[]> shards_;
 };

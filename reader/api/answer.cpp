@@ -25,7 +25,7 @@ std::string tag_of(std::string_view body, bool is_gzip) {
 http::BlockPtr problem_block(unsigned status, const std::string& detail, const std::string& head) {
   const http::BlockPtr block = http::to_block(http::problem(status, detail));
   if (head.empty()) return block;
-  return std::make_shared<http::Block>(http::Block{block->status, block->head + head, block->body});
+  return std::make_shared<http::Block>(http::Block{block->status, block->whole_head() + head, block->body});
 }
 
 Made make_answer(const std::string& content_type, std::string body, const std::string& cache_control, bool may_gzip) {
@@ -46,7 +46,7 @@ Made make_answer(const std::string& content_type, std::string body, const std::s
 
 http::BlockPtr with_cache_control(const http::Block& block, std::string_view cache_control) {
   static constexpr std::string_view name = "\r\nCache-Control: ";
-  auto changed = std::make_shared<http::Block>(block);
+  auto changed = std::make_shared<http::Block>(http::Block{block.status, block.whole_head(), block.body});
   if (const std::size_t at = changed->head.find(name); at != std::string::npos) {
     const std::size_t value = at + name.size();
     changed->head.replace(value, changed->head.find("\r\n", value) - value, cache_control);

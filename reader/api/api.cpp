@@ -151,8 +151,8 @@ void Api::on_request(const http::Incoming& request, http::Exchange exchange) {
 
 // The way of nearly all requests: nothing is decoded twice, nothing is made but a line or two of headers. False: it is
 // none of those, and nothing was sent; `is_miss`: since the row is not in memory.
-bool Api::answer_hot(const http::Incoming& request, const Route& route, const Admission& admission,
-                     http::Exchange& exchange, Clock::time_point begun, bool& is_miss) {
+bool Api::answer_hot(const http::Incoming& request, const Route& route, Admission& admission, http::Exchange& exchange,
+                     Clock::time_point begun, bool& is_miss) {
   const View& view = *views_[route.view];
   if (!request.query.empty() || request.method == http::Method::post || !admission.who->may_read(view.definition.name))
     return false;
@@ -168,19 +168,21 @@ bool Api::answer_hot(const http::Incoming& request, const Route& route, const Ad
   if (!may_see(view.definition, *admission.who, key)) return false;
   const PerLoop& age = age_of(exchange.loop(), route.view, begun);
   if (age.is_too_old) return false;
-  const HotRowPtr row = view.rows.find_hot(key);
+  HotRowPtr row = view.rows.find_hot(key);
   if (!row) {
     is_miss = true;
     return false;
   }
 
-  http::BlockPtr block = row->kind == HotRow::Kind::absent ? view.not_found : row->ok;
-  if (row->not_modified) {
+  http::BlockPtr block = view.not_found;
+  if (row->kind != HotRow::Kind::absent) {
     const std::string_view tags = request.header("If-None-Match");
-    if (!tags.empty() && has_tag(tags, row->etag)) block = row->not_modified;
+    block = !tags.empty() && has_tag(tags, row->etag()) ? row->not_modified() : std::move(row);
   }
   const unsigned status = block->status;
-  exchange.send(std::move(block), admission.headers.empty() ? age.row_headers : age.row_headers + admission.headers);
+  std::string headers = std::move(admission.headers);  // in its memory there is room for more
+  headers += age.row_headers;
+  exchange.send(std::move(block), std::move(headers));
   if (observer_) observer_({view.definition.name, "row", status, true, request.path}, Clock::now() - begun);
   return true;
 }

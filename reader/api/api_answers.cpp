@@ -115,14 +115,15 @@ void Api::answer_row(const AskedPtr& asked) {
 
 void Api::finish_row(const AskedPtr& asked, const Result<HotRowPtr>& result) const {
   if (const auto* why = std::get_if<Unavailable>(&result)) return refuse(asked, *why);
-  const HotRow& row = *std::get<HotRowPtr>(result);
+  const HotRowPtr& found = std::get<HotRowPtr>(result);
+  const HotRow& row = *found;
   if (row.kind == HotRow::Kind::absent) return send(asked, asked->view->not_found, "Vary: Accept\r\n");
   if (asked->format == Format::csv) {
     const Made made =
-        make_answer(csv_type, csv_of(asked->view->definition, {row.json}), asked->cache_control(), asked->takes_gzip);
+        make_answer(csv_type, csv_of(asked->view->definition, {row.json()}), asked->cache_control(), asked->takes_gzip);
     return send(asked, has_tag(asked->if_none_match, made.etag) ? made.not_modified : made.ok);
   }
-  http::BlockPtr block = has_tag(asked->if_none_match, row.etag) ? row.not_modified : row.ok;
+  http::BlockPtr block = has_tag(asked->if_none_match, row.etag()) ? row.not_modified() : found;
   if (asked->depends_on_after) block = with_cache_control(*block, ViewDefinition::private_cache);
   send(asked, std::move(block), "Vary: Accept\r\n");
 }

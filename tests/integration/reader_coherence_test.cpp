@@ -44,8 +44,8 @@ TEST_CASE("readers under concurrent commits: no row goes back in time, writes ar
         }
         ++reads;
         // Every event adds to the stock, on its day and all later ones.
-        const std::int64_t stock = row->kind == HotRow::Kind::absent ? 0 : member(row->json, "total_stock");
-        if (stock < shown[key]) mistakes[static_cast<std::size_t>(i)] = "a row went back in time: " + row->json;
+        const std::int64_t stock = row->kind == HotRow::Kind::absent ? 0 : member(row->json(), "total_stock");
+        if (stock < shown[key]) mistakes[static_cast<std::size_t>(i)] = "a row went back in time: " + row->json();
         shown[key] = stock;
         if (random() % 50 == 0) views[static_cast<std::size_t>(i)]->clear();
       }
@@ -68,7 +68,7 @@ TEST_CASE("readers under concurrent commits: no row goes back in time, writes ar
         const auto want = db.query(
             "SELECT total_stock FROM dashboard_daily_summary WHERE facility_id = '11111111-1111-1111-1111-11110000000" +
             std::to_string(batch[i].facility) + "' AND date = date '2000-01-01' + " + std::to_string(batch[i].day));
-        CHECK(member(get(*view, db.key(batch[i].facility, batch[i].day))->json, "total_stock") ==
+        CHECK(member(get(*view, db.key(batch[i].facility, batch[i].day))->json(), "total_stock") ==
               want[0][0].as<std::int64_t>());
       }
     }
@@ -79,7 +79,7 @@ TEST_CASE("readers under concurrent commits: no row goes back in time, writes ar
   for (int facility = 0; facility < 4; ++facility) {
     for (int day = 0; day < 12; ++day) {
       const HotRowPtr first = get(*views[0], db.key(facility, day));
-      for (const auto& view : views) CHECK(get(*view, db.key(facility, day))->json == first->json);
+      for (const auto& view : views) CHECK(get(*view, db.key(facility, day))->json() == first->json());
     }
   }
   std::sort(delays.begin(), delays.end());
@@ -101,18 +101,18 @@ TEST_CASE("a database that fell back: rows of the lost past are not served, howe
       std::int64_t next = db.commit({{1, 1, 100}});
       Reader reader(settings_of(db));
       const auto view = only_view(reader);
-      CHECK(member(get(*view, db.key(1, 1))->json, "total_stock") == 201);
+      CHECK(member(get(*view, db.key(1, 1))->json(), "total_stock") == 201);
 
       if (away) db.lock_readers_out();
       db.fall_back_to_noted();
       for (int i = 0; i < commits_after; ++i) next = db.commit({{1, 1, 1}});
       if (away) db.let_readers_in();
       REQUIRE(eventually([&] { return view->figures().resets == 1; }));
-      CHECK(member(get(*view, db.key(1, 1))->json, "total_stock") == 1 + commits_after);
+      CHECK(member(get(*view, db.key(1, 1))->json(), "total_stock") == 1 + commits_after);
       if (commits_after < 2) CHECK_FALSE(view->has_applied(partition_0, 3));
       next = db.commit({{1, 1, 1}});
       REQUIRE(eventually([&] { return view->has_applied(partition_0, next); }));
-      CHECK(member(get(*view, db.key(1, 1))->json, "total_stock") == 2 + commits_after);
+      CHECK(member(get(*view, db.key(1, 1))->json(), "total_stock") == 2 + commits_after);
     }
   }
 }
@@ -126,7 +126,7 @@ TEST_CASE("a replica that is behind is asked first and never believed") {
   settings.replicas = {replica};
   Reader reader(settings);
   const auto view = only_view(reader);
-  CHECK(member(get(*view, db.key(1, 1))->json, "total_stock") == 2);
+  CHECK(member(get(*view, db.key(1, 1))->json(), "total_stock") == 2);
   CHECK(view->figures().loads.queries == 2);
   CHECK(view->figures().loads.repeats == 1);
   CHECK(std::get<ListPage>(list(*view, {{}, {"date"}, false, 10, {}})).rows.at(0).find("\"total_stock\":2") !=
@@ -137,7 +137,7 @@ TEST_CASE("a replica that is behind is asked first and never believed") {
   reader::ReaderSettings same = settings_of(db);
   same.replicas = {db.uri()};
   Reader other(same);
-  CHECK(member(get(*only_view(other), db.key(1, 1))->json, "total_stock") == 2);
+  CHECK(member(get(*only_view(other), db.key(1, 1))->json(), "total_stock") == 2);
   CHECK(only_view(other)->figures().loads.queries == 1);
 }
 
@@ -155,13 +155,13 @@ TEST_CASE("what was loaded ahead of the feed from a past that was lost goes when
 
     db.lock_feed_out();
     db.commit({{1, 1, 100}});
-    CHECK(member(get(*view, db.key(1, 1))->json, "total_stock") == 101);
+    CHECK(member(get(*view, db.key(1, 1))->json(), "total_stock") == 101);
     CHECK(member(std::get<ListPage>(list(*view, all)).rows.at(0), "total_stock") == 101);
     db.fall_back_to_noted();
     for (int i = 0; i < commits_after; ++i) db.commit({{2, 1, 1}});
     db.let_feed_in();
     REQUIRE(eventually([&] { return view->figures().resets == 1; }));
-    CHECK(member(get(*view, db.key(1, 1))->json, "total_stock") == 1);
+    CHECK(member(get(*view, db.key(1, 1))->json(), "total_stock") == 1);
     CHECK(member(std::get<ListPage>(list(*view, all)).rows.at(0), "total_stock") == 1);
   }
 }
@@ -177,11 +177,11 @@ TEST_CASE("a replica that follows a lost past is not believed, though it is ahea
   settings.replicas = {replica};
   Reader reader(settings);
   const auto view = only_view(reader);
-  CHECK(member(get(*view, db.key(1, 1))->json, "total_stock") == 1);
+  CHECK(member(get(*view, db.key(1, 1))->json(), "total_stock") == 1);
   CHECK(member(std::get<ListPage>(list(*view, {{}, {"date"}, false, 10, {}})).rows.at(0), "total_stock") == 1);
   const std::int64_t next = db.commit({{2, 1, 1}});
   REQUIRE(eventually([&] { return view->has_applied(partition_0, next); }));
   view->clear();
-  CHECK(member(get(*view, db.key(1, 1))->json, "total_stock") == 1);
+  CHECK(member(get(*view, db.key(1, 1))->json(), "total_stock") == 1);
   CHECK(view->figures().resets == 0);
 }

@@ -58,7 +58,7 @@ TEST_CASE("large commits: keys only, then everything anew") {
     CHECK(view->find_hot(db.key(2, 3)) == nullptr);
     CHECK((view->find_hot(db.key(2'000'000, 1)) != nullptr) == (rows == 3000));
     CHECK(view->figures().resets == (rows == 3000 ? 0 : 1));
-    CHECK(member(get(*view, db.key(1, 1))->json, "total_stock") == (rows == 3000 ? 2 : 3));
+    CHECK(member(get(*view, db.key(1, 1))->json(), "total_stock") == (rows == 3000 ? 2 : 3));
   }
 }
 
@@ -67,7 +67,7 @@ TEST_CASE("a lost database is told within 2 s, nothing wrong is answered, and al
   db.commit({{1, 1, 1}});
   Reader reader(settings_of(db));
   const auto view = only_view(reader);
-  CHECK(member(get(*view, db.key(1, 1))->json, "total_stock") == 1);
+  CHECK(member(get(*view, db.key(1, 1))->json(), "total_stock") == 1);
   CHECK_FALSE(view->freshness().feed_is_lost);
 
   db.lock_readers_out();
@@ -77,7 +77,7 @@ TEST_CASE("a lost database is told within 2 s, nothing wrong is answered, and al
   CHECK(view->freshness().detail != "");
   const std::int64_t next = db.commit({{1, 1, 1}});
   CHECK(view->freshness().age >= std::chrono::milliseconds(1500));
-  CHECK(member(view->find_hot(db.key(1, 1))->json, "total_stock") == 1);  // and its age says so
+  CHECK(member(view->find_hot(db.key(1, 1))->json(), "total_stock") == 1);  // and its age says so
   const Result<HotRowPtr> loaded = load(*view, db.key(1, 2));
   REQUIRE(std::holds_alternative<Unavailable>(loaded));
   CHECK(std::get<Unavailable>(loaded).why == Unavailable::Why::database);
@@ -86,9 +86,9 @@ TEST_CASE("a lost database is told within 2 s, nothing wrong is answered, and al
   REQUIRE(eventually([&] { return view->has_applied(partition_0, next); }));
   CHECK(eventually([&] { return !view->freshness().feed_is_lost; }));
   CHECK(view->freshness().age < std::chrono::milliseconds(1500));
-  CHECK(member(view->find_hot(db.key(1, 1))->json, "total_stock") == 2);
+  CHECK(member(view->find_hot(db.key(1, 1))->json(), "total_stock") == 2);
   CHECK(view->figures().resets == 0);  // the feed had all that was missed
-  CHECK(member(get(*view, db.key(1, 2))->json, "total_stock") == 2);
+  CHECK(member(get(*view, db.key(1, 2))->json(), "total_stock") == 2);
 }
 
 TEST_CASE("views come and go while a reader runs") {
@@ -118,12 +118,12 @@ TEST_CASE("views come and go while a reader runs") {
   CHECK(reader.find(view_name) == first);
 
   // How a view is served may change at any time.
-  CHECK(get(*first, db.key(1, 1))->ok->head.find("max-age=7") == std::string::npos);
+  CHECK(get(*first, db.key(1, 1))->whole_head().find("max-age=7") == std::string::npos);
   db.query("UPDATE daybook.generation SET reader = '{\"cache_control\": \"max-age=7\"}' WHERE view = '" + view_name +
            "'");
   REQUIRE(eventually([&] { return reader.find(view_name) != first; }));
   const auto second = only_view(reader);
-  CHECK(get(*second, db.key(1, 1))->ok->head.find("Cache-Control: max-age=7\r\n") != std::string::npos);
+  CHECK(get(*second, db.key(1, 1))->whole_head().find("Cache-Control: max-age=7\r\n") != std::string::npos);
   const std::int64_t next = db.commit({{1, 1, 1}});
   REQUIRE(eventually([&] { return second->has_applied(partition_0, next); }));
   CHECK(eventually([&] { return first->freshness().feed_is_lost; }));
@@ -188,7 +188,7 @@ TEST_CASE("an entry that can't be read is as one that says that anything may hav
   db.let_feed_in();
   REQUIRE(eventually([&] { return view->has_applied(partition_0, next); }));
   CHECK(view->figures().resets == 1);
-  CHECK(member(get(*view, db.key(1, 1))->json, "total_stock") == 2);
+  CHECK(member(get(*view, db.key(1, 1))->json(), "total_stock") == 2);
   next = db.commit({{1, 1, 1}});
   REQUIRE(eventually([&] { return view->has_applied(partition_0, next); }));
   CHECK(view->figures().resets == 1);

@@ -18,13 +18,13 @@ TEST_CASE("a row, a carried one, and none; each loaded once, with the bytes of t
 
   const HotRowPtr row = get(*view, db.key(1, 20));
   CHECK(row->kind == HotRow::Kind::row);
-  CHECK(row->json.find(R"({"facility_id":"11111111-1111-1111-1111-111100000001","date":"2000-01-21","total_stock":7,)"
+  CHECK(row->json().find(R"({"facility_id":"11111111-1111-1111-1111-111100000001","date":"2000-01-21","total_stock":7,)"
                        R"("total_transferred":0,"total_requests":1,"updated_at":")") == 0);
   const HotRowPtr carried = get(*view, db.key(1, 15));
   CHECK(carried->kind == HotRow::Kind::carried);
-  CHECK(carried->json.find(R"("date":"2000-01-16","total_stock":5,"total_transferred":0,"total_requests":0,)") !=
+  CHECK(carried->json().find(R"("date":"2000-01-16","total_stock":5,"total_transferred":0,"total_requests":0,)") !=
         std::string::npos);
-  CHECK(carried->json.substr(carried->json.find("updated_at")) == row->json.substr(row->json.find("updated_at")));
+  CHECK(carried->json().substr(carried->json().find("updated_at")) == row->json().substr(row->json().find("updated_at")));
   CHECK(get(*view, db.key(1, 9))->kind == HotRow::Kind::absent);
   CHECK(get(*view, db.key(2, 20))->kind == HotRow::Kind::absent);
   for (int i = 0; i < 10; ++i) {
@@ -36,15 +36,15 @@ TEST_CASE("a row, a carried one, and none; each loaded once, with the bytes of t
   // The feed replaces the row, and drops what was carried or absent behind it.
   const std::int64_t next = db.commit({{1, 12, 1}, {2, 20, 3}});
   REQUIRE(eventually([&] { return view->has_applied(partition_0, next); }));
-  CHECK(member(view->find_hot(db.key(1, 20))->json, "total_stock") == 8);
+  CHECK(member(view->find_hot(db.key(1, 20))->json(), "total_stock") == 8);
   CHECK(view->find_hot(db.key(1, 15)) == nullptr);
   CHECK(view->find_hot(db.key(2, 20))->kind == HotRow::Kind::row);
   CHECK(view->find_hot(db.key(1, 9))->kind == HotRow::Kind::absent);
-  CHECK(member(get(*view, db.key(1, 15))->json, "total_stock") == 6);
+  CHECK(member(get(*view, db.key(1, 15))->json(), "total_stock") == 6);
   const HotRowPtr fed = view->find_hot(db.key(1, 20));
   view->clear();
-  CHECK(get(*view, db.key(1, 20))->json == fed->json);
-  CHECK(get(*view, db.key(1, 20))->etag == fed->etag);
+  CHECK(get(*view, db.key(1, 20))->json() == fed->json());
+  CHECK(get(*view, db.key(1, 20))->etag() == fed->etag());
 }
 
 TEST_CASE("10,000 misses at once for one row are one query, and for many rows a few") {
@@ -154,7 +154,7 @@ TEST_CASE("the newest days are in memory after the start, as many as fit") {
   CHECK(view->figures().loads.queries == 0);
   const std::int64_t next = db.commit({{7, 3, 1}});
   REQUIRE(eventually([&] { return view->has_applied(partition_0, next); }));
-  CHECK(member(view->find_hot(db.key(7, 19))->json, "total_stock") == 21);
+  CHECK(member(view->find_hot(db.key(7, 19))->json(), "total_stock") == 21);
 }
 
 TEST_CASE("the pool: bounded, checked, and sessions that broke are replaced unseen") {

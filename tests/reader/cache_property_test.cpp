@@ -115,9 +115,9 @@ class Database {
 std::string text_of(const HotRow& row) {
   switch (row.kind) {
     case HotRow::Kind::row:
-      return "r" + row.json;
+      return "r" + row.json();
     case HotRow::Kind::carried:
-      return "c" + row.json;
+      return "c" + row.json();
     case HotRow::Kind::absent:
       return "";
   }
