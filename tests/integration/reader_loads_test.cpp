@@ -19,12 +19,13 @@ TEST_CASE("a row, a carried one, and none; each loaded once, with the bytes of t
   const HotRowPtr row = get(*view, db.key(1, 20));
   CHECK(row->kind == HotRow::Kind::row);
   CHECK(row->json().find(R"({"facility_id":"11111111-1111-1111-1111-111100000001","date":"2000-01-21","total_stock":7,)"
-                       R"("total_transferred":0,"total_requests":1,"updated_at":")") == 0);
+                         R"("total_transferred":0,"total_requests":1,"updated_at":")") == 0);
   const HotRowPtr carried = get(*view, db.key(1, 15));
   CHECK(carried->kind == HotRow::Kind::carried);
   CHECK(carried->json().find(R"("date":"2000-01-16","total_stock":5,"total_transferred":0,"total_requests":0,)") !=
         std::string::npos);
-  CHECK(carried->json().substr(carried->json().find("updated_at")) == row->json().substr(row->json().find("updated_at")));
+  CHECK(carried->json().substr(carried->json().find("updated_at")) ==
+        row->json().substr(row->json().find("updated_at")));
   CHECK(get(*view, db.key(1, 9))->kind == HotRow::Kind::absent);
   CHECK(get(*view, db.key(2, 20))->kind == HotRow::Kind::absent);
   for (int i = 0; i < 10; ++i) {
