@@ -72,10 +72,6 @@ void Feed::start() {
 
 void Feed::stop() {
   stopping_ = true;
-  {
-    const std::lock_guard lock(interrupt_mutex_);
-    if (interrupt_) interrupt_->now();
-  }
   if (thread_.joinable()) thread_.join();
 }
 
@@ -110,20 +106,10 @@ void Feed::run() {
   disconnect();
 }
 
-void Feed::disconnect() {
-  {
-    const std::lock_guard lock(interrupt_mutex_);
-    interrupt_.reset();
-  }
-  connection_.reset();
-}
+void Feed::disconnect() { connection_.reset(); }
 
 void Feed::connect() {
   connection_ = postgres::connect(settings_.uri, "daybook-reader-feed", std::chrono::seconds(2));
-  {
-    const std::lock_guard lock(interrupt_mutex_);
-    interrupt_.emplace(connection_->sock());
-  }
   if (stopping_) throw RetryError("the reader is stopping");  // stop() may have come before that
   ++connects_;
   postgres::bound_statements(*connection_, settings_.statement_max);

@@ -20,7 +20,6 @@
 #include <vector>
 
 #include "postgres/connection.h"
-#include "postgres/interrupt.h"
 #include "reader/view_rows.h"
 
 namespace daybook::reader {
@@ -84,8 +83,6 @@ class Feed {
   std::size_t limit_;              // entries of the next look
   std::set<int> unreadable_told_;  // generations
   postgres::Connection connection_;
-  std::mutex interrupt_mutex_;
-  std::optional<postgres::Interrupt> interrupt_;  // of connection_
   bool standby_ = false;
   // By how much a standby is behind its primary; nothing: it does not know. Zero for a primary.
   std::optional<std::chrono::milliseconds> lag_{0};

@@ -79,7 +79,6 @@ Pool::SessionPtr Pool::take() {
   while (!idle_.empty()) {
     SessionPtr session = std::move(idle_.front());
     idle_.pop_front();
-    in_use_.insert(session.get());
     lock.unlock();
     if (still_works(*session)) return session;
     lose(std::move(session));
@@ -94,7 +93,6 @@ Pool::SessionPtr Pool::take() {
     lock.lock();
     check_open();
     ++opened_;
-    in_use_.insert(session.get());
     return session;
   } catch (...) {
     if (lock.owns_lock()) lock.unlock();
@@ -118,7 +116,6 @@ bool Pool::still_works(Session& session) const {
 
 void Pool::give_back(SessionPtr session) {
   const std::lock_guard lock(mutex_);
-  in_use_.erase(session.get());
   // More than those that stay: closed, unless somebody waits.
   if (closed_ || (open_ > settings_.size && waiting_ == 0)) {
     --open_;
@@ -129,9 +126,8 @@ void Pool::give_back(SessionPtr session) {
 }
 
 // `session` may be null: it could not be opened. Closed at the end, without the lock.
-void Pool::lose(SessionPtr session) {
+void Pool::lose(SessionPtr /*session*/) {
   const std::lock_guard lock(mutex_);
-  in_use_.erase(session.get());
   --open_;
   came_free_.notify_one();
 }
@@ -139,7 +135,6 @@ void Pool::lose(SessionPtr session) {
 void Pool::close() {
   const std::lock_guard lock(mutex_);
   closed_ = true;
-  for (const Session* const session : in_use_) session->interrupt.now();
   open_ -= idle_.size();
   idle_.clear();
   came_free_.notify_all();

@@ -16,7 +16,6 @@
 #include <string>
 
 #include "postgres/connection.h"
-#include "postgres/interrupt.h"
 
 namespace daybook::reader {
 
@@ -58,10 +57,9 @@ class Pool {
  private:
   using Clock = std::chrono::steady_clock;
   struct Session {
-    explicit Session(postgres::Connection c) : connection(std::move(c)), interrupt(connection->sock()) {}
+    explicit Session(postgres::Connection c) : connection(std::move(c)) {}
 
     postgres::Connection connection;
-    postgres::Interrupt interrupt;
     Clock::time_point opened = Clock::now();
     Clock::time_point used = opened;
   };
@@ -77,8 +75,7 @@ class Pool {
   mutable std::mutex mutex_;
   std::condition_variable came_free_;
   std::list<SessionPtr> idle_;  // the one used last in front
-  std::set<const Session*> in_use_;
-  std::size_t open_ = 0;  // idle, in use, or being opened
+  std::size_t open_ = 0;        // idle, in use, or being opened
   std::size_t waiting_ = 0;
   std::uint64_t opened_ = 0, waits_ = 0, timeouts_ = 0;
   bool closed_ = false;

@@ -247,19 +247,3 @@ TEST_CASE("a page tells its end in one form, whatever the session's settings") {
     CHECK(second.after.empty());
   }
 }
-
-TEST_CASE("a reader stops at once, whatever its sessions wait for") {
-  Database db;
-  db.commit({{1, 1, 1}});
-  auto rows = db.hold(view_name);
-  reader::ReaderSettings settings = settings_of(db);
-  settings.warm_rows = 100;
-  settings.feed.statement_max = std::chrono::minutes(1);
-  Reader reader(settings);
-  auto head = db.hold("daybook.view_head");
-  REQUIRE(eventually([&] { return db.waiting() == 2; }));
-  auto stopped = std::async(std::launch::async, [&] { reader.stop(); });
-  CHECK(stopped.wait_for(std::chrono::seconds(10)) == std::future_status::ready);
-  rows.reset();
-  head.reset();
-}
