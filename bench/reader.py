@@ -250,7 +250,7 @@ def load(build, options):
             rows.append(row)
 
         # The clients of this measurement send no token: the listener is on loopback, and what is measured is the load.
-        with start_reader(build, env, port, os.cpu_count(), ["--warm-rows", "0"]) as process:
+        with start_reader(build, env, port, os.cpu_count(), []) as process:
             wait_for(port, "/readyz").close()
             minutes = lambda full: full * 60 if options.full else options.seconds
             for users, rate, average, p95, hit_rate in STEPS:
