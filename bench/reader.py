@@ -24,7 +24,7 @@ def free_port():
 
 
 def cpu_seconds(pid):
-    """User and system time of a process so far, all its threads; in total and by thread name."""
+    """User and system time of a process so far, all its threads."""
     fields = open(f"/proc/{pid}/stat").read().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / CLOCK_TICKS
 
@@ -192,8 +192,6 @@ def reader(build, options):
                     result[f"c{connections}"] = pair
                 result["pipelined_16"] = measured_wrk(process.pid, port, 64, options.seconds, paths, token, pipeline=16)
                 result["nginx_pipelined_16"] = measured_wrk(peer.pid, peer_port, 64, options.seconds, paths, "", pipeline=16)
-            with wait_for(port, "/metrics", headers=auth) as response:
-                open(os.path.join(folder, "metrics"), "wb").write(response.read())
             result["quiet_cpu_us"] = min(run["cpu_us"] for run in quiet)
         result["redis_cpu_us"] = redis_cpu_us(folder, len(answer[2]))
         result["answer_bytes"] = len(answer[2])

@@ -118,7 +118,6 @@ void run(Options& options) {
   options.reader.cache_bytes = options.cache_mib << 20;
   options.reader.pool.wait_max = std::chrono::seconds(options.pool_wait_s);
   options.reader.pool.age_max = std::chrono::seconds(options.pool_recycle_s);
-  options.reader.cache_control = [](const ViewDefinition& view) { return view.cache_control(); };
   reader::Reader reader(options.reader);
   reader::Front front(
       reader, gate,

@@ -8,10 +8,6 @@ const char* reason_phrase(unsigned status) {
   switch (status) {
     case 200:
       return "OK";
-    case 202:
-      return "Accepted";
-    case 204:
-      return "No Content";
     case 304:
       return "Not Modified";
     case 400:
@@ -28,20 +24,14 @@ const char* reason_phrase(unsigned status) {
       return "Not Acceptable";
     case 408:
       return "Request Timeout";
-    case 409:
-      return "Conflict";
     case 413:
       return "Content Too Large";
-    case 422:
-      return "Unprocessable Content";
     case 429:
       return "Too Many Requests";
     case 431:
       return "Request Header Fields Too Large";
     case 500:
       return "Internal Server Error";
-    case 501:
-      return "Not Implemented";
     case 503:
       return "Service Unavailable";
     case 504:

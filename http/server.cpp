@@ -69,7 +69,6 @@ class Server::Impl {
 
   const tcp::endpoint& local() const { return local_; }
   const Counters& counters() const { return counters_; }
-  const std::vector<std::shared_ptr<LoopCore>>& loops() const { return loops_; }
 
  private:
   Counters counters_;
@@ -93,12 +92,6 @@ std::string Server::address() const {
 ServerFigures Server::figures() const {
   const Counters& counters = impl_->counters();
   return {counters.connections, counters.streams, counters.turned_away};
-}
-
-std::vector<Loop*> Server::loops() const {
-  std::vector<Loop*> loops;
-  for (const auto& loop : impl_->loops()) loops.push_back(loop.get());
-  return loops;
 }
 
 }  // namespace daybook::http

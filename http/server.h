@@ -46,8 +46,6 @@ class Server {
   std::string address() const;
   std::uint16_t port() const;
   ServerFigures figures() const;
-  // To post tasks from other threads; valid as long as the server.
-  std::vector<Loop*> loops() const;
 
  private:
   class Impl;

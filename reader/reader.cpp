@@ -92,8 +92,7 @@ Reader::Views Reader::renew(pqxx::connection& connection, const Views& before) {
       settings.pages_bytes = settings_.pages_bytes / share;
       settings.recent_bytes = settings_.recent_bytes;
       settings.lost_after = settings_.lost_after;
-      settings.cache_control =
-          settings_.cache_control ? settings_.cache_control(*definition) : definition->cache_control();
+      settings.cache_control = definition->cache_control();
       after.push_back(
           std::make_shared<ViewRows>(std::move(*definition), id, row[2].as<std::string>(), settings, databases_));
       served_[after.back().get()] = served;

@@ -29,8 +29,6 @@ struct ReaderSettings {
   std::chrono::milliseconds warm_pause{90'000};  // more than one may take: large commits empty memory again and again
   std::chrono::milliseconds lost_after{1500};
   Feed::Settings feed;  // its uri is set from the above
-  std::function<std::string(const ViewDefinition&)>
-      cache_control;  // of a view's answers; unset: as the definition says
 };
 
 struct CacheStats {

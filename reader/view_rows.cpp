@@ -137,10 +137,7 @@ bool ViewRows::invalidate(std::string_view key) {
 }
 
 ViewRows::Figures ViewRows::figures() const {
-  Figures figures{cache_.figures(), pages_.figures(), loader_.figures(), applied_, begun_ > 0 ? begun_ - 1 : 0, 0};
-  const std::lock_guard lock(mutex_);
-  figures.recent_bytes = recent_.bytes();
-  return figures;
+  return {cache_.figures(), pages_.figures(), loader_.figures(), applied_, begun_ > 0 ? begun_ - 1 : 0};
 }
 
 }  // namespace daybook::reader

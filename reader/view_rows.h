@@ -82,7 +82,6 @@ class ViewRows : public Rows {
     Loader::Figures loads;
     std::uint64_t applied = 0;  // commits
     std::uint64_t resets = 0;   // memory began anew, beyond the first time
-    std::size_t recent_bytes = 0;
   };
   Figures figures() const;
 

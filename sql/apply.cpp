@@ -135,15 +135,11 @@ void require_migrated(pqxx::connection& connection) {
 
 std::optional<Generation> live_generation(pqxx::transaction_base& transaction, const std::string& view) {
   const pqxx::result rows = transaction.exec(
-      "SELECT id, definition_text, fingerprint_key, paused, coalesce(reader::text, '') FROM daybook.generation"
+      "SELECT id, definition_text, fingerprint_key, paused FROM daybook.generation"
       " WHERE state = 'live' AND view = " +
       quote_literal(view));
   if (rows.empty()) return std::nullopt;
-  Generation generation{rows[0][0].as<int>(),
-                        rows[0][1].as<std::string>(),
-                        rows[0][4].as<std::string>(),
-                        postgres::bytes_of(rows[0][2]),
-                        {}};
+  Generation generation{rows[0][0].as<int>(), rows[0][1].as<std::string>(), postgres::bytes_of(rows[0][2]), {}};
   if (!rows[0][3].is_null()) generation.paused = rows[0][3].as<std::string>();
   return generation;
 }

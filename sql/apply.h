@@ -32,7 +32,6 @@ Applied apply_view(pqxx::connection& connection, const ViewDefinition& view);
 struct Generation {
   int id = 0;
   std::string definition_text;
-  std::string reader_json;            // empty: none
   std::string fingerprint_key;        // 16 bytes
   std::optional<std::string> paused;  // why
 };

@@ -49,22 +49,6 @@ std::size_t fixed_parameters() {
 
 std::string reader_index_prefix(int generation) { return "daybook_reader_" + std::to_string(generation) + "_"; }
 
-std::string sql_type(KeyType type) {
-  switch (type) {
-    case KeyType::uuid:
-      return "uuid";
-    case KeyType::text:
-      return "text";
-    case KeyType::integer:
-      return "bigint";
-    case KeyType::date:
-      return "date";
-  }
-  return {};
-}
-
-std::string sql_type(IntegerType type) { return type == IntegerType::int4 ? "int" : "bigint"; }
-
 // The words that the templates need, put together from the definition. Parameters and aliases are numbered
 // rather than named after columns, so that no two names can collide.
 struct SummaryWords {
@@ -182,6 +166,22 @@ std::string feed_step(const ViewDefinition& view, const SummaryWords& w, int gen
 }
 
 }  // namespace
+
+std::string sql_type(KeyType type) {
+  switch (type) {
+    case KeyType::uuid:
+      return "uuid";
+    case KeyType::text:
+      return "text";
+    case KeyType::integer:
+      return "bigint";
+    case KeyType::date:
+      return "date";
+  }
+  return {};
+}
+
+std::string sql_type(IntegerType type) { return type == IntegerType::int4 ? "int" : "bigint"; }
 
 std::string quote_identifier(const std::string& name) {
   std::string quoted = "\"";

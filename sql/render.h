@@ -35,6 +35,10 @@ std::vector<ReaderIndex> render_reader_indexes(const ViewDefinition& view, int g
 // Asks which of them are there: schema and name, quoted, and the name.
 std::string render_reader_indexes_query(int generation, const std::string& table);
 
+// The types of columns.
+std::string sql_type(KeyType type);
+std::string sql_type(IntegerType type);
+
 std::string quote_identifier(const std::string& name);
 std::string quote_literal(const std::string& text);
 

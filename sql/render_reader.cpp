@@ -13,27 +13,13 @@ namespace {
 
 using Words = std::vector<std::string>;
 
-std::string type_name(KeyType type) {
-  switch (type) {
-    case KeyType::uuid:
-      return "uuid";
-    case KeyType::text:
-      return "text";
-    case KeyType::integer:
-      return "bigint";
-    case KeyType::date:
-      return "date";
-  }
-  return {};
-}
-
 std::string render_rows(const ViewDefinition& view, int generation, const std::string& table) {
   Words arguments, names, matches, same_entity, carried_columns;
   std::string date, date_name;
   for (std::size_t i = 0; i < view.key.size(); ++i) {
     const std::string name = "k" + std::to_string(i + 1);
     const std::string column = quote_identifier(view.key[i].name);
-    arguments.push_back("$" + std::to_string(i + 1) + "::" + type_name(view.key[i].type) + "[]");
+    arguments.push_back("$" + std::to_string(i + 1) + "::" + sql_type(view.key[i].type) + "[]");
     names.push_back(name);
     matches.push_back("t." + column + " = b." + name);
     if (view.key[i].type == KeyType::date) {
@@ -129,7 +115,7 @@ std::string ReaderStatements::text_of(const std::string& name) const {
 
 std::string ReaderStatements::type_of(const std::string& column) const {
   for (const KeyColumn& key : view_.key) {
-    if (key.name == column) return type_name(key.type);
+    if (key.name == column) return sql_type(key.type);
   }
   for (const ValueColumn& value : view_.columns) {
     if (value.name == column) return value.type == IntegerType::int4 ? "int" : "bigint";

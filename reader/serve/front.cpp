@@ -106,7 +106,6 @@ Condition Front::condition() const {
   if (const http::Server* server = server_) now.server = server->figures();
   if (const Api* api = current_) now.streams = api->streams();
   now.stopping = stopping_;
-  now.max_age = settings_.max_age;
   now.process = ops::process_figures();
   return now;
 }

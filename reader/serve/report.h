@@ -19,7 +19,6 @@ struct Condition {
   http::ServerFigures server;
   std::size_t streams = 0;
   bool stopping = false;
-  std::chrono::milliseconds max_age{30'000};
   ops::ProcessFigures process;
 };
 

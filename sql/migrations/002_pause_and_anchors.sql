@@ -64,24 +64,3 @@ BEGIN
               p.anchor_offset, p.anchor_time_ms, p.anchor_hash;
 END
 $$;
-
--- A person moves positions: workers are fenced and read on from there. Without anchors, of any cluster, and not paused.
-CREATE OR REPLACE FUNCTION daybook.move_positions(p_generation int, p_topics text[], p_partitions int[], p_offsets bigint[])
-RETURNS void
-LANGUAGE plpgsql VOLATILE AS $$
-BEGIN
-    PERFORM pg_advisory_xact_lock(1684108395, p_generation);
-    INSERT INTO daybook.position_move (generation, topic, partition, start_offset, from_offset, to_offset)
-    SELECT p.generation, p.topic, p.partition, p.start_offset, p.next_offset, b.next_offset
-    FROM unnest(p_topics, p_partitions, p_offsets) AS b (topic, partition, next_offset)
-    JOIN daybook.position p ON p.generation = p_generation AND p.topic = b.topic AND p.partition = b.partition
-    WHERE p.next_offset <> b.next_offset
-    ORDER BY p.topic, p.partition;
-    UPDATE daybook.position p
-    SET next_offset = b.next_offset, start_offset = least(p.start_offset, b.next_offset), epoch = p.epoch + 1,
-        anchor_offset = NULL, anchor_time_ms = NULL, anchor_hash = NULL, updated_at = clock_timestamp()
-    FROM unnest(p_topics, p_partitions, p_offsets) AS b (topic, partition, next_offset)
-    WHERE p.generation = p_generation AND p.topic = b.topic AND p.partition = b.partition;
-    UPDATE daybook.generation SET paused = NULL, paused_at = NULL, cluster_id = NULL WHERE id = p_generation;
-END
-$$;

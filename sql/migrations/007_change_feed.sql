@@ -105,8 +105,9 @@ END
 $$;
 REVOKE ALL ON FUNCTION daybook.expire_change(int, bigint, bigint) FROM PUBLIC;
 
--- As in migration 006, and readers are told: a commit without rows of its own, that changed they don't know what. Its
--- positions are all that the view has.
+-- A person moves positions: workers are fenced and read on from there. Without anchors, of any cluster, and not paused; dead
+-- letters of what is read again are superseded. And readers are told: a commit without rows of its own, that changed they
+-- don't know what. Its positions are all that the view has.
 CREATE OR REPLACE FUNCTION daybook.move_positions(p_generation int, p_topics text[], p_partitions int[], p_offsets bigint[])
 RETURNS void
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
