@@ -21,13 +21,15 @@ struct KeyColumn {
   std::string time_zone;  // IANA name; date columns only
 };
 
+enum class ViewKind { summary, latest, log };
 enum class Aggregate { sum, count, balance };
-enum class IntegerType { int4, int8 };
+enum class ColumnType { int4, int8, decimal, text, boolean, timestamp, date, uuid, json };
 
 struct ValueColumn {
   std::string name;
   Aggregate aggregate = Aggregate::sum;
-  IntegerType type = IntegerType::int4;
+  ColumnType type = ColumnType::int4;
+  int scale = 0;  // decimal: digits behind the point
 };
 
 using Scalar = std::variant<std::nullptr_t, bool, std::int64_t, double, std::string>;
@@ -69,6 +71,7 @@ struct Serving {
 
 struct ViewDefinition {
   std::string name;  // the view and its table
+  ViewKind kind = ViewKind::summary;
   std::string description;
   std::vector<KeyColumn> key;  // the primary key, in this order; at most one date, and then the last
   std::vector<ValueColumn> columns;

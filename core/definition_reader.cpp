@@ -156,8 +156,8 @@ class Reader : private DefinitionShape {
       column.name = read_column_name(*node, columns_known_);
       if (const JsonNode* type = node->member("type")) {
         column_types_.back().integer =
-            choice<IntegerType>(*type, column_members, {{"int", IntegerType::int4}, {"bigint", IntegerType::int8}});
-        column.type = column_types_.back().integer.value_or(IntegerType::int8);
+            choice<ColumnType>(*type, column_members, {{"int", ColumnType::int4}, {"bigint", ColumnType::int8}});
+        column.type = column_types_.back().integer.value_or(ColumnType::int8);
       }
       const JsonNode* value = node->member("value");
       if (value == nullptr) continue;
@@ -271,7 +271,7 @@ class Reader : private DefinitionShape {
       std::optional<JsonPointer> member = pointer(node, pointer_expected);
       return member ? *std::move(member) : JsonPointer{};
     }
-    const bool int4 = column_types_[column].integer == IntegerType::int4;
+    const bool int4 = column_types_[column].integer == ColumnType::int4;
     const std::int64_t most = int4 ? INT32_MAX : INT64_MAX;
     // What is subtracted has to fit after its sign is turned.
     const bool fits =
@@ -349,7 +349,7 @@ class Reader : private DefinitionShape {
 
   // What is known in spite of mistakes, so that one mistake is not reported again wherever it is referred to.
   struct ColumnTypes {
-    std::optional<IntegerType> integer;
+    std::optional<ColumnType> integer;
     std::optional<Aggregate> aggregate;
   };
   bool key_known_ = false;

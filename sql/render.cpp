@@ -104,7 +104,7 @@ SummaryWords words_of(const ViewDefinition& view) {
   for (std::size_t i = 0; i < view.columns.size(); ++i) {
     const std::string number = std::to_string(i + 1);
     const std::string column = quote_identifier(view.columns[i].name);
-    const std::string type = sql_type(view.columns[i].type);
+    const std::string type = sql_type(view.columns[i]);
     add_parameter(w.parameters, "c" + number, "bigint");
     w.arguments.push_back("p_c" + number);
     w.names.push_back("c" + number);
@@ -181,7 +181,29 @@ std::string sql_type(KeyType type) {
   return {};
 }
 
-std::string sql_type(IntegerType type) { return type == IntegerType::int4 ? "int" : "bigint"; }
+std::string sql_type(const ValueColumn& column) {
+  switch (column.type) {
+    case ColumnType::int4:
+      return "int";
+    case ColumnType::int8:
+      return "bigint";
+    case ColumnType::decimal:
+      return "numeric(18," + std::to_string(column.scale) + ")";
+    case ColumnType::text:
+      return "text";
+    case ColumnType::boolean:
+      return "boolean";
+    case ColumnType::timestamp:
+      return "timestamptz";
+    case ColumnType::date:
+      return "date";
+    case ColumnType::uuid:
+      return "uuid";
+    case ColumnType::json:
+      return "jsonb";
+  }
+  return {};
+}
 
 std::string quote_identifier(const std::string& name) {
   std::string quoted = "\"";
@@ -208,7 +230,7 @@ std::string render_create_view(const ViewDefinition& view, const std::string& ta
     key.push_back(quote_identifier(column.name));
   }
   for (const ValueColumn& column : view.columns)
-    columns.push_back(quote_identifier(column.name) + " " + sql_type(column.type) + " NOT NULL");
+    columns.push_back(quote_identifier(column.name) + " " + sql_type(column) + " NOT NULL");
   columns.push_back(std::string("updated_at ") + (view.updated_at_with_time_zone ? "timestamptz" : "timestamp") +
                     " NOT NULL");
   return fill("templates/create_view.sql", {{"table", table},

@@ -37,7 +37,7 @@ std::string render_reader_indexes_query(int generation, const std::string& table
 
 // The types of columns.
 std::string sql_type(KeyType type);
-std::string sql_type(IntegerType type);
+std::string sql_type(const ValueColumn& column);
 
 std::string quote_identifier(const std::string& name);
 std::string quote_literal(const std::string& text);

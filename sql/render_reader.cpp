@@ -118,7 +118,7 @@ std::string ReaderStatements::type_of(const std::string& column) const {
     if (key.name == column) return sql_type(key.type);
   }
   for (const ValueColumn& value : view_.columns) {
-    if (value.name == column) return value.type == IntegerType::int4 ? "int" : "bigint";
+    if (value.name == column) return sql_type(value);
   }
   if (column == "updated_at") return view_.updated_at_with_time_zone ? "timestamptz" : "timestamp";
   throw std::out_of_range("view " + view_.name + " has no column " + column);

@@ -7,6 +7,9 @@
 namespace daybook::sql {
 namespace {
 
+// A time in UTC, whatever the session's settings, with its quotes.
+constexpr const char* json_moment = R"(\"YYYY-MM-DD"T"HH24:MI:SS.US"Z"\")";
+
 // A text made of literals and SQL expressions, as one expression.
 class Concatenation {
  public:
@@ -30,6 +33,32 @@ class Concatenation {
       case KeyType::text:
       case KeyType::date:
         expression("to_json(" + value + ")::text");
+        return;
+    }
+  }
+  // The same of a value column, which may be NULL.
+  void json_of(const ValueColumn& column, const std::string& value) {
+    switch (column.type) {
+      case ColumnType::int4:
+      case ColumnType::int8:
+        if (column.aggregate == Aggregate::sum || column.aggregate == Aggregate::count ||
+            column.aggregate == Aggregate::balance) {
+          expression(value + "::text");  // never NULL
+          return;
+        }
+        [[fallthrough]];
+      case ColumnType::decimal:
+      case ColumnType::boolean:
+      case ColumnType::json:
+        expression("coalesce(" + value + "::text, 'null')");
+        return;
+      case ColumnType::uuid:
+      case ColumnType::text:
+      case ColumnType::date:
+        expression("coalesce(to_json(" + value + ")::text, 'null')");
+        return;
+      case ColumnType::timestamp:
+        expression("coalesce(to_char(" + value + " AT TIME ZONE 'UTC', " + quote_literal(json_moment) + "), 'null')");
         return;
     }
   }
@@ -62,7 +91,7 @@ std::string row_json(const ViewDefinition& view, const std::string& alias) {
     text.json_of(key.type, member(before, key.name));
     before = ",";
   }
-  for (const ValueColumn& value : view.columns) text.expression(member(before, value.name) + "::text");
+  for (const ValueColumn& value : view.columns) text.json_of(value, member(before, value.name));
   const std::string in_utc =
       view.updated_at_with_time_zone ? " AT TIME ZONE 'UTC'" : "";  // without a zone it is in UTC
   const std::string updated_at = member(before, "updated_at") + in_utc;

@@ -31,6 +31,30 @@ const char* word_of(KeyType type) {
   return "";
 }
 
+const char* word_of(ColumnType type) {
+  switch (type) {
+    case ColumnType::int4:
+      return "int";
+    case ColumnType::int8:
+      return "bigint";
+    case ColumnType::decimal:
+      return "decimal";
+    case ColumnType::text:
+      return "text";
+    case ColumnType::boolean:
+      return "boolean";
+    case ColumnType::timestamp:
+      return "timestamp";
+    case ColumnType::date:
+      return "date";
+    case ColumnType::uuid:
+      return "uuid";
+    case ColumnType::json:
+      return "json";
+  }
+  return "";
+}
+
 const char* word_of(Aggregate aggregate) {
   switch (aggregate) {
     case Aggregate::sum:
@@ -203,9 +227,7 @@ void Api::answer_views(const AskedPtr& asked) const {
     }
     Json columns = Json::array();
     for (const ValueColumn& column : view.columns) {
-      columns.push_back({{"name", column.name},
-                         {"type", column.type == IntegerType::int4 ? "int" : "bigint"},
-                         {"value", word_of(column.aggregate)}});
+      columns.push_back({{"name", column.name}, {"type", word_of(column.type)}, {"value", word_of(column.aggregate)}});
     }
     const Freshness freshness = own->rows.freshness();
     all.push_back({{"name", view.name},

@@ -24,15 +24,35 @@ Json schema_of(KeyType type) {
   return {};
 }
 
-Json schema_of(IntegerType type) {
-  return {{"type", "integer"}, {"format", type == IntegerType::int4 ? "int32" : "int64"}};
+Json schema_of(const ValueColumn& column) {
+  switch (column.type) {
+    case ColumnType::int4:
+      return {{"type", "integer"}, {"format", "int32"}};
+    case ColumnType::int8:
+      return {{"type", "integer"}, {"format", "int64"}};
+    case ColumnType::decimal:
+      return {{"type", "number"}};
+    case ColumnType::text:
+      return {{"type", "string"}};
+    case ColumnType::boolean:
+      return {{"type", "boolean"}};
+    case ColumnType::timestamp:
+      return {{"type", "string"}, {"format", "date-time"}};
+    case ColumnType::date:
+      return {{"type", "string"}, {"format", "date"}};
+    case ColumnType::uuid:
+      return {{"type", "string"}, {"format", "uuid"}};
+    case ColumnType::json:
+      return Json::object();
+  }
+  return {};
 }
 
 Json row_schema(const ViewDefinition& view) {
   Json properties = Json::object();
   for (const KeyColumn& column : view.key) properties[column.name] = schema_of(column.type);
   for (const ValueColumn& column : view.columns) {
-    properties[column.name] = schema_of(column.type);
+    properties[column.name] = schema_of(column);
     properties[column.name]["description"] = column.aggregate == Aggregate::balance
                                                  ? "A level: what was added up to the row's date."
                                                  : "A sum over the row's events.";
@@ -130,7 +150,7 @@ Json list_operation(const ViewDefinition& view, const std::string& id, const std
   for (const ValueColumn& column : view.columns) {
     const std::vector<std::string>& filters = view.reader.filters;
     if (std::find(filters.begin(), filters.end(), column.name) != filters.end())
-      add_filters(parameters, column.name, schema_of(column.type));
+      add_filters(parameters, column.name, schema_of(column));
   }
   parameters.push_back(
       parameter("limit", "query",

@@ -72,7 +72,7 @@ std::optional<Column> find_column(const ViewDefinition& view, std::string_view n
   for (std::size_t i = 0; i < view.key.size(); ++i)
     if (view.key[i].name == name) return Column{view.key[i].type, i, false};
   for (const ValueColumn& column : view.columns)
-    if (column.name == name) return Column{KeyType::integer, std::nullopt, column.type == IntegerType::int4};
+    if (column.name == name) return Column{KeyType::integer, std::nullopt, column.type == ColumnType::int4};
   return std::nullopt;
 }
 

@@ -29,9 +29,9 @@ ViewDefinition stock_by_day() {
 ViewDefinition awkward() {
   ViewDefinition view = stock_by_day();
   view.key = {{"na\"me", KeyType::text, ""}, {"order", KeyType::integer, ""}, {"Größe", KeyType::date, "UTC"}};
-  view.columns = {{"level", Aggregate::balance, IntegerType::int8},
-                  {"other level", Aggregate::balance, IntegerType::int4},
-                  {"it's", Aggregate::sum, IntegerType::int8}};
+  view.columns = {{"level", Aggregate::balance, ColumnType::int8},
+                  {"other level", Aggregate::balance, ColumnType::int4},
+                  {"it's", Aggregate::sum, ColumnType::int8}};
   view.updated_at_with_time_zone = false;
   return view;
 }
@@ -39,7 +39,7 @@ ViewDefinition awkward() {
 ViewDefinition without_date() {
   ViewDefinition view = stock_by_day();
   view.key = {{"k", KeyType::text, ""}};
-  view.columns = {{"n", Aggregate::count, IntegerType::int4}};
+  view.columns = {{"n", Aggregate::count, ColumnType::int4}};
   return view;
 }
 

@@ -205,7 +205,7 @@ class MemoryStore : public Store {
     }
     for (const auto& [key, values] : table) {
       for (std::size_t c = 0; c < values.size(); ++c) {
-        if (view_.columns[c].type == IntegerType::int4 && (values[c] > INT_MAX || values[c] < INT_MIN)) return false;
+        if (view_.columns[c].type == ColumnType::int4 && (values[c] > INT_MAX || values[c] < INT_MIN)) return false;
       }
     }
     return true;

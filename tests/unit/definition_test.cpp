@@ -124,9 +124,9 @@ TEST_CASE("a definition with each member") {
   REQUIRE(view.columns.size() == 3);
   CHECK(view.columns[0].name == "level");
   CHECK(view.columns[0].aggregate == Aggregate::balance);
-  CHECK(view.columns[0].type == IntegerType::int8);
+  CHECK(view.columns[0].type == ColumnType::int8);
   CHECK(view.columns[1].aggregate == Aggregate::sum);
-  CHECK(view.columns[1].type == IntegerType::int4);
+  CHECK(view.columns[1].type == ColumnType::int4);
   CHECK(view.columns[2].aggregate == Aggregate::count);
   CHECK(!view.updated_at_with_time_zone);
   CHECK(view.max_future_seconds == 0);

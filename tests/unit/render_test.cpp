@@ -20,7 +20,7 @@ ViewDefinition view_with(std::size_t keys, std::size_t columns, std::size_t bala
   view.key.back() = {"day", KeyType::date, "UTC"};
   for (std::size_t i = 0; i < columns; ++i) {
     view.columns.push_back(
-        {"c" + std::to_string(i), i < balances ? Aggregate::balance : Aggregate::sum, IntegerType::int8});
+        {"c" + std::to_string(i), i < balances ? Aggregate::balance : Aggregate::sum, ColumnType::int8});
   }
   return view;
 }
