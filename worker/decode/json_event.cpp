@@ -149,6 +149,7 @@ std::optional<Rejection> JsonEvent::read_json(const Record& record) {
   if (padded_.size() < bytes.size() + simdjson::SIMDJSON_PADDING)
     padded_.resize(2 * bytes.size() + simdjson::SIMDJSON_PADDING);
   std::memcpy(padded_.data(), bytes.data(), bytes.size());
+  size_ = bytes.size();
   const simdjson::error_code error = parser_.parse(padded_.data(), bytes.size(), false).get(document_);
   if (error != simdjson::SUCCESS) {
     return malformed(std::string("the record is no valid JSON: ") + simdjson::error_message(error));
@@ -341,6 +342,14 @@ MemberValue JsonEvent::find(const MemberPath& path) const {
     }
   }
   return MemberValue(value);
+}
+
+std::optional<std::string_view> JsonEvent::raw(const MemberPath& path) {
+  std::vector<std::string_view> tokens;
+  if (binary_ && path.root == MemberPath::Root::event) return std::nullopt;  // attributes are headers
+  if (!binary_ && path.root == MemberPath::Root::data) tokens.emplace_back("data");
+  tokens.insert(tokens.end(), path.tokens.begin(), path.tokens.end());
+  return raw_.find({padded_.data(), size_}, padded_.size(), tokens);
 }
 
 }  // namespace daybook

@@ -14,6 +14,7 @@
 #include "core/error.h"
 #include "core/json_pointer.h"
 #include "core/record.h"
+#include "worker/decode/raw_json.h"
 
 namespace daybook {
 
@@ -90,6 +91,9 @@ class JsonEvent {
   std::string_view redrive() const { return redrive_; }
 
   MemberValue find(const MemberPath& path) const;
+  // The text of what find() finds when that is JSON, as it was written: numbers with all their digits. Costs another
+  // way through the document.
+  std::optional<std::string_view> raw(const MemberPath& path);
 
  private:
   struct Member {
@@ -107,7 +111,9 @@ class JsonEvent {
   std::optional<Rejection> check_nested(simdjson::dom::element value, Members& scratch, bool top);
 
   simdjson::dom::parser parser_;
+  RawJson raw_;
   std::vector<char> padded_;  // the record's bytes with the room behind them that simdjson reads
+  std::size_t size_ = 0;      // of the record
   simdjson::dom::element document_;
   std::vector<Header> headers_;
   bool binary_ = false;
