@@ -40,6 +40,7 @@ void add_dead_letters_command(CLI::App& app, int& code);
 void add_publish_command(CLI::App& app, int& code);
 void add_simulate_command(CLI::App& app, int& code);
 void add_verify_command(CLI::App& app, int& code);
+void add_archive_command(CLI::App& app, int& code);
 void add_tokens_command(CLI::App& app, int& code);
 void add_reader_command(CLI::App& app, int& code);
 

@@ -115,6 +115,7 @@ int main(int argc, char** argv) {
   int code = daybook::exit_code::ok;
   daybook::add_worker_command(app, code);
   daybook::add_positions_command(app, code);
+  daybook::add_archive_command(app, code);
   daybook::add_dead_letters_command(app, code);
   daybook::add_views_command(app, code);
   daybook::add_migrate_command(app, code);

@@ -13,7 +13,7 @@
 
 namespace daybook {
 
-enum class KeyType { uuid, text, integer, date };
+enum class KeyType { uuid, text, integer, date, timestamp };
 
 struct KeyColumn {
   std::string name;
@@ -29,7 +29,8 @@ struct ValueColumn {
   std::string name;
   Aggregate aggregate = Aggregate::sum;
   ColumnType type = ColumnType::int4;
-  int scale = 0;  // decimal: digits behind the point
+  int scale = 0;          // decimal: digits behind the point
+  bool required = false;  // `latest` and `log`: events without a value are dead letters
 };
 
 using Scalar = std::variant<std::nullptr_t, bool, std::int64_t, double, std::string>;
@@ -49,6 +50,12 @@ struct Amount {
   std::variant<std::int64_t, JsonPointer> value;
 };
 
+// `latest` and `log`: the column is what the member says; NULL when that is null or missing.
+struct Setting {
+  std::size_t column = 0;  // index into ViewDefinition::columns
+  JsonPointer member;
+};
+
 // How events of one type on one topic change the view's rows.
 struct SourceRule {
   std::string topic;
@@ -56,7 +63,14 @@ struct SourceRule {
   std::vector<Condition> where;  // all must hold, else the event is passed over by this rule
   std::vector<JsonPointer> key;  // one for each of ViewDefinition::key, in its order
   std::vector<Amount> amounts;
+  // Of `latest` and `log` views. A rule of `latest` either sets or deletes.
+  JsonPointer version;  // `latest`: an integer or a date-time; of two states the greater is the newer one
+  std::vector<Setting> settings;
+  std::vector<std::size_t> deletes;  // columns, each with its whole part
 };
+
+// How a `log` view's table is divided, in UTC.
+enum class PartitionBy { day, month };
 
 // How the reader serves the rows (docs/reader.md). Rows do not depend on it, so it may change at any time.
 struct Serving {
@@ -77,6 +91,8 @@ struct ViewDefinition {
   std::vector<ValueColumn> columns;
   bool updated_at_with_time_zone = true;
   std::vector<SourceRule> sources;
+  PartitionBy partition = PartitionBy::day;  // `log`
+  std::optional<std::int64_t> keep_days;     // `log`: what `daybook archive` leaves
   // Events whose date-time lies further than this beyond their record's Kafka timestamp are dead letters.
   std::optional<std::int64_t> max_future_seconds;
   std::uint64_t deduplication_window_events = 20'000'000;  // a minimum
@@ -88,6 +104,15 @@ struct ViewDefinition {
   std::vector<std::string> topics() const;
   bool has_date() const { return !key.empty() && key.back().type == KeyType::date; }
   bool has_balance() const;
+  // Rows are states: `latest` and `log`.
+  bool has_states() const { return kind != ViewKind::summary; }
+  // The part of the row that each column belongs to, from 0 on: columns that the same sources set or delete. Of one
+  // part either all columns are there or none. A `log` view has one part.
+  std::vector<std::size_t> parts() const;
+  std::size_t part_count() const;
+  bool can_be_null(const ValueColumn& column) const;
+  // The place in the key of the timestamp that a `log` view's rows are ordered and divided by.
+  std::optional<std::size_t> timestamp_key() const;
   // Cache-Control of this view's answers. One that depends on who asks, as all do of a view with `rows_by_claim`, must
   // not be given to anybody else.
   std::string cache_control() const { return reader.rows_by_claim.empty() ? reader.cache_control : private_cache; }

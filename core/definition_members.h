@@ -20,19 +20,21 @@ inline constexpr std::string_view list_expected = "an array of strings, numbers,
 inline constexpr DefinitionShape::Member root_members[] = {
     {"$schema", false, "a string"},
     {"view", true, name_expected},
-    {"kind", true, "\"summary\""},
+    {"kind", true, "\"summary\", \"latest\" or \"log\""},
     {"description", false, "a string"},
     {"key", true, "an array of 1 to 16 key columns"},
     {"columns", true, "an array of 1 to 64 columns"},
     {"updated_at", false, "\"timestamptz\" or \"timestamp\""},
     {"sources", true, "an array of sources, not empty"},
+    {"partition", false, "\"day\" or \"month\""},
+    {"keep_days", false, "an integer from 1 to 36500"},
     {"max_future_seconds", false, "an integer from 0 to 1000000000000"},
     {"deduplication_window_events", false, "an integer from 1000 to 1000000000"},
     {"reader", false, "an object: how the reader serves the view"},
 };
 inline constexpr DefinitionShape::Member key_members[] = {
     {"name", true, name_expected},
-    {"type", true, "\"uuid\", \"text\", \"int\" or \"date\""},
+    {"type", true, "\"uuid\", \"text\", \"int\", \"date\" or \"timestamp\""},
     {"time_zone", false, "the name of an IANA time zone, such as \"Africa/Nairobi\""},
 };
 inline constexpr DefinitionShape::Member column_members[] = {
@@ -47,6 +49,30 @@ inline constexpr DefinitionShape::Member source_members[] = {
     {"key", true, "an object with a JSON Pointer for each key column"},
     {"add", false, "an object with an amount for each column to change, not empty"},
     {"subtract", false, "an object with an amount for each column to change, not empty"},
+};
+// Of `latest` and `log` views.
+inline constexpr DefinitionShape::Member state_column_members[] = {
+    {"name", true, name_expected},
+    {"type", true,
+     "\"text\", \"int\", \"bigint\", \"decimal\", \"boolean\", \"timestamp\", \"date\", \"uuid\" or \"json\""},
+    {"scale", false, "an integer from 1 to 9: the digits behind a decimal's point"},
+    {"required", false, "true or false"},
+};
+inline constexpr DefinitionShape::Member latest_source_members[] = {
+    source_members[0],
+    source_members[1],
+    source_members[2],
+    source_members[3],
+    {"version", true, "a JSON Pointer to an integer or a date-time, such as \"/time\""},
+    {"set", false, "an object with a JSON Pointer for each column to set, not empty"},
+    {"delete", false, "true, or an array of names of columns, not empty"},
+};
+inline constexpr DefinitionShape::Member log_source_members[] = {
+    source_members[0],
+    source_members[1],
+    source_members[2],
+    source_members[3],
+    {"set", true, "an object with a JSON Pointer for each column to set, not empty"},
 };
 inline constexpr DefinitionShape::Member condition_members[] = {
     {"member", true, pointer_expected}, {"equals", false, scalar_expected}, {"not_equals", false, scalar_expected},

@@ -10,7 +10,7 @@
 #include "core/civil_time.h"
 #include "core/definition_members.h"
 #include "core/definition_reader_member.h"
-#include "core/definition_shape.h"
+#include "core/definition_reader_states.h"
 #include "core/names.h"
 
 namespace daybook {
@@ -21,7 +21,7 @@ using Kind = JsonNode::Kind;
 constexpr std::size_t max_depth = 16;
 constexpr std::size_t max_text_keys = 2;  // 1,000 bytes each; an entry of PostgreSQL's index holds 2,704
 
-class Reader : private DefinitionShape {
+class Reader : private StateMembers {
  public:
   explicit Reader(const JsonTree& tree) : tree_(tree) {}
 
@@ -36,7 +36,12 @@ class Reader : private DefinitionShape {
     }
     if (const JsonNode* node = root.member("description"); node != nullptr) view_.description = node->text;
     if (const JsonNode* node = root.member("view")) read_view_name(*node);
-    if (const JsonNode* node = root.member("kind")) choice<bool>(*node, root_members, {{"summary", true}});
+    if (const JsonNode* node = root.member("kind")) {
+      view_.kind =
+          choice<ViewKind>(*node, root_members,
+                           {{"summary", ViewKind::summary}, {"latest", ViewKind::latest}, {"log", ViewKind::log}})
+              .value_or(ViewKind::summary);
+    }
     if (const JsonNode* node = root.member("updated_at")) {
       view_.updated_at_with_time_zone =
           choice<bool>(*node, root_members, {{"timestamptz", true}, {"timestamp", false}}).value_or(true);
@@ -49,6 +54,7 @@ class Reader : private DefinitionShape {
           static_cast<std::uint64_t>(integer(*node, root_members, 1000, 1'000'000'000).value_or(0));
     }
     read_key(root.member("key"));
+    read_log_members(root, view_, key_known_ && key_types_known_);
     read_columns(root.member("columns"));
     read_sources(root.member("sources"));
     if (const JsonNode* node = root.member("reader")) {
@@ -116,7 +122,8 @@ class Reader : private DefinitionShape {
                                                                             {{"uuid", KeyType::uuid},
                                                                              {"text", KeyType::text},
                                                                              {"int", KeyType::integer},
-                                                                             {"date", KeyType::date}});
+                                                                             {"date", KeyType::date},
+                                                                             {"timestamp", KeyType::timestamp}});
       if (!read) {
         key_types_known_ = false;
         continue;
@@ -125,6 +132,11 @@ class Reader : private DefinitionShape {
       if (*read == KeyType::text && ++texts == max_text_keys + 1) {
         mistake(*node, "a third text column", "at most two, since PostgreSQL's index entries are bounded");
       }
+      // What is the type of one kind only.
+      if (*read == KeyType::timestamp && view_.kind != ViewKind::log)
+        mistake(*type, "a timestamp in the key of a view that is no log", "a date, or another type");
+      if (*read == KeyType::date && view_.kind == ViewKind::log)
+        mistake(*type, "a date in the key of a log view", "a timestamp, or another type");
       if (*read != KeyType::date) {
         if (zone != nullptr) mistake(*zone, "a time zone", "none, since only date columns have one");
         continue;
@@ -149,11 +161,15 @@ class Reader : private DefinitionShape {
     for (const JsonNode* node : columns) {
       ValueColumn& column = view_.columns.emplace_back();
       column_types_.emplace_back();
-      if (!members(*node, column_members, "an object: a column")) {
+      if (!members(*node, column_members_of(view_.kind), "an object: a column")) {
         columns_known_ = false;
         continue;
       }
       column.name = read_column_name(*node, columns_known_);
+      if (view_.has_states()) {
+        read_state_column(*node, column);
+        continue;
+      }
       if (const JsonNode* type = node->member("type")) {
         column_types_.back().integer =
             choice<ColumnType>(*type, column_members, {{"int", ColumnType::int4}, {"bigint", ColumnType::int8}});
@@ -180,13 +196,13 @@ class Reader : private DefinitionShape {
     for (std::size_t i = 0; i < used_.size(); ++i) {
       if (!used_[i])
         mistake(*tree_.nodes.front().member("columns")->children[i], "a column that no source changes",
-                "at least one source that adds to it");
+                view_.has_states() ? "at least one source that sets it" : "at least one source that adds to it");
     }
   }
 
   void read_source(const JsonNode& node) {
     SourceRule& rule = view_.sources.emplace_back();
-    if (!members(node, source_members, "an object: a source")) return;
+    if (!members(node, source_members_of(view_.kind), "an object: a source")) return;
     if (const JsonNode* topic = node.member("topic")) {
       if (topic->is(Kind::string) && is_topic_name(topic->text)) {
         rule.topic = topic->text;
@@ -208,6 +224,7 @@ class Reader : private DefinitionShape {
       }
     }
     if (const JsonNode* key = node.member("key")) read_source_key(*key, rule);
+    if (view_.has_states()) return read_state_source(node, view_, columns_known_, rule, used_);
     const JsonNode* add = node.member("add");
     const JsonNode* subtract = node.member("subtract");
     if (add == nullptr && subtract == nullptr) missing(node, "add", "\"add\" or \"subtract\", or both");

@@ -61,6 +61,9 @@ Serving ReaderMember::read(const JsonNode& node) {
   } else if (view_.has_date()) {
     settings_.order = {view_.key.back().name};  // the newest first
     settings_.descending = true;
+  } else if (const std::optional<std::size_t> timestamp = view_.timestamp_key()) {
+    settings_.order = {view_.key[*timestamp].name};
+    settings_.descending = true;
   }
   if (const JsonNode* member = node.member("limit")) {
     settings_.limit = static_cast<std::size_t>(integer(*member, reader_members, 1, 1000).value_or(1));
@@ -78,6 +81,11 @@ void ReaderMember::read_cache_control(const JsonNode& node) {
   settings_.cache_control = *text;
 }
 
+bool ReaderMember::is_json(const std::string& name) const {
+  return std::any_of(view_.columns.begin(), view_.columns.end(),
+                     [&](const ValueColumn& column) { return column.name == name && column.type == ColumnType::json; });
+}
+
 // Names of key and value columns, each once.
 std::vector<std::string> ReaderMember::read_columns(const JsonNode& array, Members known) {
   std::vector<std::string_view> names;
@@ -91,6 +99,8 @@ std::vector<std::string> ReaderMember::read_columns(const JsonNode& array, Membe
       if (columns_known_) mistake(*node, "an unknown column", one_of(*name, names));
     } else if (std::find(read.begin(), read.end(), *name) != read.end()) {
       mistake(*node, node->shown() + " a second time", "each column once");
+    } else if (is_json(*name)) {
+      mistake(*node, node->shown() + ", a column of type json", "a column whose values have an order");
     } else {
       read.push_back(*name);
     }

@@ -3,6 +3,7 @@
 //
 //   uuid     16 bytes
 //   integer  8 bytes, big-endian, sign bit flipped
+//   timestamp 8 bytes, microseconds since 1970-01-01 UTC, as an integer
 //   date     4 bytes, days since 2000-01-01 (PostgreSQL's own count), big-endian, sign bit flipped
 //   text     its UTF-8 bytes and a terminating 0 (text never contains one)
 //
@@ -24,6 +25,7 @@
 namespace daybook {
 
 inline constexpr CivilDay postgres_epoch = 10957;  // 2000-01-01 in days since 1970-01-01
+inline constexpr std::int64_t postgres_epoch_microseconds = std::int64_t{postgres_epoch} * 86'400'000'000;
 inline constexpr std::size_t date_key_size = 4;
 
 namespace row_key {
@@ -98,6 +100,7 @@ inline std::size_t fixed_size(const std::vector<KeyColumn>& columns) {
         size += 16;
         break;
       case KeyType::integer:
+      case KeyType::timestamp:
         size += 8;
         break;
       case KeyType::date:

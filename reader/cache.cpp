@@ -150,13 +150,13 @@ void Cache::end_bulk() {
 // --- Changes.
 
 void Cache::apply(const Change& change) {
-  for (const ChangedRow& row : change.rows) change_row(row.key, change.seq, &row.json);
+  for (const ChangedRow& row : change.rows) change_row(row.key, change.seq, &row);
   for (const std::string& key : change.keys) change_row(key, change.seq, nullptr);
   for (const Change::Range& range : change.ranges) change_range(range, change.seq);
   make_space();
 }
 
-void Cache::change_row(std::string_view key, std::int64_t seq, const std::string* json) {
+void Cache::change_row(std::string_view key, std::int64_t seq, const ChangedRow* changed) {
   const auto [entity, date] = split_key(shape_.has_date, key);
   Shard& shard = shard_of(entity);
   const std::lock_guard lock(shard.mutex);
@@ -167,7 +167,7 @@ void Cache::change_row(std::string_view key, std::int64_t seq, const std::string
   const auto markers = shard.loads.find(entity);
   const bool awaited = markers != shard.loads.end() && markers->second.dates.contains(date);
   // Nobody asked for most rows that change: their answers are not made.
-  const HotRowPtr row = json != nullptr && (known || awaited) ? make_row_(*json) : nullptr;
+  const HotRowPtr row = changed != nullptr && (known || awaited) ? make_row_(*changed) : nullptr;
 
   note(shard, entity, date, seq, row);
   const bool replaced = known && row;

@@ -51,7 +51,7 @@ class Cache {
     std::size_t bytes = 64 << 20;
     std::size_t shards = 64;  // a power of two
   };
-  using MakeRow = std::function<HotRowPtr(const std::string& json)>;
+  using MakeRow = std::function<HotRowPtr(const ChangedRow& row)>;  // of one that is gone: absent
 
   Cache(const Shape& shape, Frontier& frontier, MakeRow make_row);
   ~Cache();
@@ -163,7 +163,7 @@ class Cache {
                   const std::function<bool(std::int32_t date, bool is_row)>& affected);
   static void touch(Shard& shard, std::string_view entity, std::int64_t seq);
   void note(Shard& shard, std::string_view entity, std::int32_t date, std::int64_t seq, const HotRowPtr& row);
-  void change_row(std::string_view key, std::int64_t seq, const std::string* json);
+  void change_row(std::string_view key, std::int64_t seq, const ChangedRow* changed);
   void change_range(const Change::Range& range, std::int64_t seq);
   void make_space();
   static std::size_t cost(const Entry& entry);

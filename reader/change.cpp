@@ -2,6 +2,8 @@
 
 #include <simdjson.h>
 
+#include <nlohmann/json.hpp>
+
 #include "core/error.h"
 #include "core/row_key.h"
 
@@ -28,6 +30,12 @@ void append_column(const KeyColumn& column, value member, std::string& key) {
       const std::optional<CivilDay> day = parse_date(text);
       if (!day) throw StopError("feed: " + column.name + " is not a date: " + std::string(text));
       row_key::append_date(key, *day);
+      return;
+    }
+    case KeyType::timestamp: {
+      const std::optional<std::int64_t> instant = parse_microseconds(text);
+      if (!instant) throw StopError("feed: " + column.name + " is not a date-time: " + std::string(text));
+      row_key::append_integer(key, *instant);
       return;
     }
     case KeyType::text:
@@ -72,6 +80,20 @@ std::string key_of_list(const ViewDefinition& view, array list, bool range, Chan
   return key;
 }
 
+// The key of a row that is gone, from its array.
+ChangedRow gone_row(const ViewDefinition& view, array list) {
+  ChangedRow row;
+  row.gone = true;
+  row.key = key_of_list(view, list, false, nullptr);
+  const std::vector<std::string> texts = key_texts(view, row.key);
+  for (std::size_t i = 0; i < texts.size(); ++i) {
+    row.json += (i == 0 ? "{" : ",") + nlohmann::json(view.key[i].name).dump() + ":";
+    row.json += view.key[i].type == KeyType::integer ? texts[i] : nlohmann::json(texts[i]).dump();
+  }
+  row.json += "}";
+  return row;
+}
+
 simdjson::ondemand::parser& parser() {
   static thread_local simdjson::ondemand::parser parser;
   return parser;
@@ -94,7 +116,12 @@ void read_change(const ViewDefinition& view, std::string_view kind, const std::s
     if (kind == "rows") {
       change.kind = Change::Kind::rows;
       for (auto element : document.get_array()) {
-        object row = element.get_object();
+        value member = element.value();
+        if (member.type() == simdjson::ondemand::json_type::array) {
+          change.rows.push_back(gone_row(view, member.get_array()));
+          continue;
+        }
+        object row = member.get_object();
         std::string key = key_of(view, row);
         row.reset();
         const std::string_view raw = row.raw_json();
@@ -161,6 +188,11 @@ std::vector<std::string> key_texts(const ViewDefinition& view, std::string_view 
       case KeyType::integer:
         need(8);
         text = std::to_string(row_key::integer_at(key.data() + at));
+        at += 8;
+        break;
+      case KeyType::timestamp:
+        need(8);
+        text = microseconds_text(row_key::integer_at(key.data() + at));
         at += 8;
         break;
       case KeyType::date:

@@ -319,6 +319,51 @@ void Loader::fail_list(const std::string& text, const Unavailable& why) {
   for (const ListWaiter& waiter : waiters) waiter.done(why);
 }
 
+// The condition of a row to come behind query.after.
+std::string Loader::behind(const ListQuery& query, const Parameter& parameter) const {
+  bool has_nulls = false;
+  std::vector<bool> nullable;
+  for (const std::string& name : query.order) {
+    const auto column =
+        std::find_if(view_.columns.begin(), view_.columns.end(), [&](const ValueColumn& c) { return c.name == name; });
+    nullable.push_back(column != view_.columns.end() && view_.can_be_null(*column));
+    has_nulls = has_nulls || nullable.back();
+  }
+  const auto value = [&](std::size_t i) {
+    return parameter(query.after[i].value_or(""), statements_.type_of(query.order[i]));
+  };
+  const std::string compare = query.descending ? " < " : " > ";
+  if (!has_nulls) {
+    std::string columns, values;
+    for (std::size_t i = 0; i < query.order.size(); ++i) {
+      columns += (i == 0 ? "" : ", ") + statements_.column(query.order[i]);
+      values += (i == 0 ? "" : ", ") + value(i);
+    }
+    return "(" + columns + ")" + compare + "(" + values + ")";
+  }
+  // PostgreSQL compares no rows with NULLs in them. NULL lies beyond all values, as in its indexes. From the last
+  // column to the first: behind in this one, or alike in it and behind in the rest.
+  std::string condition;
+  for (std::size_t i = query.order.size(); i-- > 0;) {
+    const std::string column = statements_.column(query.order[i]);
+    std::string beyond, alike;
+    if (!query.after[i]) {
+      beyond = query.descending ? column + " IS NOT NULL" : "false";
+      alike = column + " IS NULL";
+    } else {
+      const std::string place = value(i);
+      beyond = column + compare + place;
+      if (nullable[i] && !query.descending) beyond = "(" + beyond + " OR " + column + " IS NULL)";
+      alike = column + " = " + place;
+    }
+    condition = condition.empty() ? beyond : "(" + beyond + " OR (" + alike + " AND " + condition + "))";
+    // What an index can begin at.
+    if (i == 0 && query.after[i] && (query.descending || !nullable[i]))
+      condition = column + (query.descending ? " <= " : " >= ") + value(i) + " AND " + condition;
+  }
+  return condition;
+}
+
 Loader::ListAnswer Loader::query_list(const ListQuery& query, bool on_primary) {
   std::vector<std::string> parameters;
   std::string conditions;
@@ -352,12 +397,7 @@ Loader::ListAnswer Loader::query_list(const ListQuery& query, bool on_primary) {
     if (query.after.size() != query.order.size())
       throw StopError("view " + view_.name + ": a list goes on after " + std::to_string(query.after.size()) +
                       " values, expected " + std::to_string(query.order.size()));
-    std::string columns, values;
-    for (std::size_t i = 0; i < query.order.size(); ++i) {
-      columns += (i == 0 ? "" : ", ") + statements_.column(query.order[i]);
-      values += (i == 0 ? "" : ", ") + parameter(query.after[i], statements_.type_of(query.order[i]));
-    }
-    add("(" + columns + ")" + (query.descending ? " < " : " > ") + "(" + values + ")");
+    add(behind(query, parameter));
   }
   // One more than asked for tells whether there is another page.
   const std::string sql = statements_.list(query.order, query.descending, conditions, query.limit + 1);
@@ -368,7 +408,7 @@ Loader::ListAnswer Loader::query_list(const ListQuery& query, bool on_primary) {
   const auto work = [&](pqxx::transaction_base& transaction) {
     ++list_queries_;
     *page = ListPage{};
-    std::vector<std::string> place;  // of the last row of the page
+    Place place;  // of the last row of the page
     for (const auto& line : execute(transaction, sql, parameters)) {
       list.seq = line[0].as<std::int64_t>();
       list.nonce = line[1].c_str();
@@ -379,8 +419,10 @@ Loader::ListAnswer Loader::query_list(const ListQuery& query, bool on_primary) {
       }
       page->rows.push_back(line[2].as<std::string>());
       place.clear();
-      for (std::size_t i = 0; i < query.order.size(); ++i)
-        place.push_back(line[static_cast<int>(3 + i)].as<std::string>());
+      for (std::size_t i = 0; i < query.order.size(); ++i) {
+        const auto field = line[static_cast<int>(3 + i)];
+        place.push_back(field.is_null() ? std::nullopt : std::optional(field.as<std::string>()));
+      }
     }
   };
   read(on_primary, list.seq, work);

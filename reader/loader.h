@@ -71,6 +71,9 @@ class Loader {
   void fail(const std::string& key, const Unavailable& why);
   std::vector<RowDone> take_waiters(const std::string& key);
   void run_list(const std::string& text, std::chrono::steady_clock::time_point asked);
+  // Adds a parameter of this type to a statement and is what stands for it there.
+  using Parameter = std::function<std::string(const std::string& value, const std::string& type)>;
+  std::string behind(const ListQuery& query, const Parameter& parameter) const;
   ListAnswer query_list(const ListQuery& query, bool on_primary);
   bool finish_list(const std::string& text, const ListAnswer& list, std::chrono::steady_clock::time_point begun);
   void fail_list(const std::string& text, const Unavailable& why);

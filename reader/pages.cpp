@@ -33,6 +33,11 @@ bool append_operand(const KeyColumn& column, const std::string& operand, std::st
       } catch (const std::exception&) {
         return false;
       }
+    case KeyType::timestamp: {
+      const std::optional<std::int64_t> instant = parse_microseconds(operand);
+      if (instant) row_key::append_integer(entity, *instant);
+      return instant.has_value();
+    }
     case KeyType::date:
       return false;
   }
@@ -56,7 +61,13 @@ std::string text_of(const ListQuery& query) {
   text += "|o";
   for (const std::string& column : query.order) append_word(text, column);
   text += "|a";
-  for (const std::string& value : query.after) append_word(text, value);
+  for (const std::optional<std::string>& value : query.after) {
+    if (value) {
+      append_word(text, *value);
+    } else {
+      text += "n";
+    }
+  }
   return text;
 }
 

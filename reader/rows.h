@@ -49,25 +49,27 @@ struct Filter {
   Test test = Test::equal;
   std::vector<std::string> operands;  // one; several with `equal`: any of them. In PostgreSQL's text form, checked
 };
+// Values of the columns that a list is ordered by, in one row; nothing: NULL, which is beyond all values.
+using Place = std::vector<std::optional<std::string>>;
 struct ListQuery {
   std::vector<Filter> filters;
   std::vector<std::string> order;  // columns; with the rest of the primary key behind them the order is total
   bool descending = false;
   std::size_t limit = 100;
-  std::vector<std::string>
-      after;  // values of the order's columns in the last row of the page before; empty: first page
+  Place after;  // the last row of the page before; empty: first page
 };
 struct ListPage {
-  std::vector<std::string> rows;   // JSON objects, as HotRow::json
-  std::vector<std::string> after;  // for the next page; empty: this is the last one
+  std::vector<std::string> rows;  // JSON objects, as HotRow::json
+  Place after;                    // for the next page; empty: this is the last one
   // Rows changed while it was loaded: it may be this much older than Freshness::age says.
   std::chrono::milliseconds behind{0};
 };
 
 // One commit of a worker as the feed told it, applied to memory already.
 struct ChangedRow {
-  std::string key;   // bytes, as core/row_key.h has them
-  std::string json;  // as HotRow::json
+  std::string key;    // bytes, as core/row_key.h has them
+  std::string json;   // as HotRow::json; of a row that is gone an object of its key columns
+  bool gone = false;  // there is no such row any more (`latest` views)
 };
 struct ChangeSet {
   int generation = 0;

@@ -9,8 +9,10 @@ ViewRows::ViewRows(ViewDefinition view, int generation, const std::string& table
       settings_(settings),
       state_statement_(sql::ReaderStatements(view_, generation, table).state),
       style_{view_.name, settings.cache_control},
-      cache_({view_.has_date(), view_.has_balance(), settings.rows_bytes}, frontier_,
-             [this](const std::string& json) { return make_row(style_, HotRow::Kind::row, json); }),
+      absent_(make_absent(style_)),
+      cache_(
+          {view_.has_date(), view_.has_balance(), settings.rows_bytes}, frontier_,
+          [this](const ChangedRow& row) { return row.gone ? absent_ : make_row(style_, HotRow::Kind::row, row.json); }),
       pages_(view_.has_date(), settings.pages_bytes, frontier_),
       confirmed_(Clock::now()),
       recent_(settings.recent_bytes),

@@ -93,6 +93,7 @@ class ViewRows : public Rows {
   const Settings settings_;
   const std::string state_statement_;
   const AnswerStyle style_;
+  const HotRowPtr absent_;
   Frontier frontier_;
   Cache cache_;
   Pages pages_;

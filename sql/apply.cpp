@@ -5,6 +5,7 @@
 #include "core/error.h"
 #include "sql/embedded.h"
 #include "sql/render.h"
+#include "sql/render_states.h"
 #include "sql/roles.h"
 
 namespace daybook::sql {
@@ -177,6 +178,7 @@ Applied apply_view(pqxx::connection& connection, const ViewDefinition& view) {
       generation = live_generation(transaction, view.name);
     }
     const std::string table = table_of(transaction, *generation);
+    if (const std::string beside = render_beside_table(view, generation->id); !beside.empty()) transaction.exec(beside);
     transaction.exec(render_commit(view, generation->id, table));
     const bool reader_changed = transaction.exec(render_reader_settings(view, generation->id)).affected_rows() > 0;
     make_reader_indexes(transaction, view, generation->id, table);

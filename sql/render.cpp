@@ -12,6 +12,7 @@
 #include "core/error.h"
 #include "sql/embedded.h"
 #include "sql/fill.h"
+#include "sql/render_states.h"
 #include "sql/row_json.h"
 
 namespace daybook::sql {
@@ -34,7 +35,7 @@ using Words = std::vector<std::string>;
 // How many parameters the commit function has before those of the rows, counted in its template: names p_… outside of
 // comments.
 std::size_t fixed_parameters() {
-  const std::string& text = embedded().at("templates/commit_summary.sql");
+  const std::string& text = embedded().at("templates/commit.sql");
   const std::size_t end = text.find("{{row_parameters}}");
   std::size_t count = 0;
   for (std::size_t at = text.find("daybook.commit_{{generation}}("); at < end; ++at) {
@@ -53,7 +54,6 @@ std::string reader_index_prefix(int generation) { return "daybook_reader_" + std
 // rather than named after columns, so that no two names can collide.
 struct SummaryWords {
   Words parameters, arguments, names, matches;           // rows: k1, k2, c1, c2, v1
-  Words key_arguments, key_names;                        // the first of these
   Words ripple_arguments, ripple_names, ripple_matches;  // ripple: k1, k2, until, v1
   Words range_arguments, range_names;                    // the first of these: k1, k2, until
   Words assignments, ripple_assignments;
@@ -78,8 +78,6 @@ SummaryWords words_of(const ViewDefinition& view) {
     add_parameter(w.parameters, k, type);
     w.arguments.push_back("p_" + k);
     w.names.push_back(k);
-    w.key_arguments.push_back("p_" + k);
-    w.key_names.push_back(k);
     w.matches.push_back("t." + column + " = b." + k);
     w.columns.push_back(column);
     w.values.push_back("b." + k);
@@ -137,27 +135,35 @@ SummaryWords words_of(const ViewDefinition& view) {
   return w;
 }
 
+Words row_parameters(const ViewDefinition& view) {
+  return view.has_states() ? state_parameters(view) : words_of(view).parameters;
+}
+
 // The last step of the commit function.
-std::string feed_step(const ViewDefinition& view, const SummaryWords& w, int generation, const std::string& table) {
-  const auto of_batch = [](const Words& names) {
-    Words values;
-    for (const std::string& name : names) values.push_back("b." + name);
-    return values;
-  };
-  std::map<std::string, std::string> values{{"generation", std::to_string(generation)},
-                                            {"table", table},
-                                            {"feed_rows_max", std::to_string(feed_rows_max)},
-                                            {"feed_keys_max", std::to_string(feed_keys_max)},
-                                            {"key_arguments", join(w.key_arguments, ", ")},
-                                            {"key_names", join(w.key_names, ", ")},
-                                            {"row_json", row_json(view, "t")},
-                                            {"key_json", key_json(view, of_batch(w.key_names))},
-                                            {"feed_rippled_rows", ""},
-                                            {"feed_ranges", ""}};
+std::string feed_step(const ViewDefinition& view, int generation, const std::string& table) {
+  Words key_arguments, key_names, of_batch;
+  for (std::size_t i = 1; i <= view.key.size(); ++i) {
+    key_names.push_back("k" + std::to_string(i));
+    key_arguments.push_back("p_" + key_names.back());
+    of_batch.push_back("b." + key_names.back());
+  }
+  std::map<std::string, std::string> values{
+      {"generation", std::to_string(generation)},
+      {"table", table},
+      {"feed_rows_max", std::to_string(feed_rows_max)},
+      {"feed_keys_max", std::to_string(feed_keys_max)},
+      {"nothing_changed", view.has_states() ? "v_updated = 0" : "cardinality(p_k1) = 0"},
+      {"key_arguments", join(key_arguments, ", ")},
+      {"key_names", join(key_names, ", ")},
+      {"row_json", row_json(view, "t")},
+      {"key_json", key_json(view, of_batch)},
+      {"feed_rippled_rows", ""},
+      {"feed_ranges", ""}};
   if (view.has_balance()) {
+    const SummaryWords w = words_of(view);
     values["range_arguments"] = join(w.range_arguments, ", ");
     values["range_names"] = join(w.range_names, ", ");
-    values["range_json"] = key_json(view, of_batch(w.key_names), {"b.until_date"});
+    values["range_json"] = key_json(view, of_batch, {"b.until_date"});
     values["ripple_matches"] = join(w.ripple_matches, " AND ");
     values["feed_rippled_rows"] = fill("templates/feed_rippled_rows.sql", values);
     values["feed_ranges"] = fill("templates/feed_ranges.sql", values);
@@ -177,8 +183,16 @@ std::string sql_type(KeyType type) {
       return "bigint";
     case KeyType::date:
       return "date";
+    case KeyType::timestamp:
+      return "timestamptz";
   }
   return {};
+}
+
+std::string column_definition(const KeyColumn& column) {
+  // "C": keys are compared as bytes, in the order in which the worker writes them.
+  const std::string collation = column.type == KeyType::text ? " COLLATE \"C\"" : "";
+  return quote_identifier(column.name) + " " + sql_type(column.type) + collation + " NOT NULL";
 }
 
 std::string sql_type(const ValueColumn& column) {
@@ -224,26 +238,37 @@ std::string quote_literal(const std::string& text) {
 std::string render_create_view(const ViewDefinition& view, const std::string& table) {
   Words columns, key;
   for (const KeyColumn& column : view.key) {
-    // "C": keys are compared as bytes, in the order in which the worker writes them.
-    const std::string collation = column.type == KeyType::text ? " COLLATE \"C\"" : "";
-    columns.push_back(quote_identifier(column.name) + " " + sql_type(column.type) + collation + " NOT NULL");
+    columns.push_back(column_definition(column));
     key.push_back(quote_identifier(column.name));
   }
   for (const ValueColumn& column : view.columns)
-    columns.push_back(quote_identifier(column.name) + " " + sql_type(column) + " NOT NULL");
+    columns.push_back(quote_identifier(column.name) + " " + sql_type(column) +
+                      (view.can_be_null(column) ? "" : " NOT NULL"));
+  // Which event a row of a log is of.
+  if (view.kind == ViewKind::log)
+    columns.insert(columns.end(), {"_topic int NOT NULL", "_partition int NOT NULL", "_offset bigint NOT NULL"});
   columns.push_back(std::string("updated_at ") + (view.updated_at_with_time_zone ? "timestamptz" : "timestamp") +
                     " NOT NULL");
+  std::string storage =
+      "WITH (fillfactor = 50, autovacuum_vacuum_scale_factor = 0.05, autovacuum_analyze_scale_factor = 0.05)";
+  if (view.kind == ViewKind::log)
+    storage = "PARTITION BY RANGE (" + quote_identifier(view.key[view.timestamp_key().value()].name) + ")";
   return fill("templates/create_view.sql", {{"table", table},
                                             {"columns", join(columns, ",\n    ")},
                                             {"key", join(key, ", ")},
+                                            {"storage", storage},
                                             {"view_literal", quote_literal(view.name)},
                                             {"table_literal", quote_literal(table)},
                                             {"definition_literal", quote_literal(view.canonical_json)}});
 }
 
-std::string render_commit(const ViewDefinition& view, int generation, const std::string& table) {
+namespace {
+
+// The step of a `summary` view that writes rows.
+std::string summary_rows_step(const ViewDefinition& view, std::map<std::string, std::string> values) {
   const SummaryWords w = words_of(view);
-  const std::string to_updated_at = view.updated_at_with_time_zone ? "" : " AT TIME ZONE 'UTC'";
+  const std::string& table = values.at("table");
+  const std::string& to_updated_at = values.at("to_updated_at");
   std::string ripple;
   std::string insert_before;
   std::string insert_window;
@@ -267,26 +292,34 @@ std::string render_commit(const ViewDefinition& view, int generation, const std:
     insert_window = "\n            WINDOW before_and_since AS (PARTITION BY " + join(partition, ", ") + " ORDER BY b." +
                     w.date + ")";
   }
-  std::map<std::string, std::string> values{{"generation", std::to_string(generation)},
-                                            {"unseen_bytes_max", std::to_string(unseen_bytes_max)},
-                                            {"table", table},
-                                            {"table_literal", quote_literal(table)},
-                                            {"to_updated_at", to_updated_at},
-                                            {"row_parameters", join(w.parameters, ", ")},
-                                            {"row_arguments", join(w.arguments, ", ")},
-                                            {"row_names", join(w.names, ", ")},
-                                            {"row_matches", join(w.matches, " AND ")},
-                                            {"row_json", row_json(view, "t")},
-                                            {"feed_rows_max", std::to_string(feed_rows_max)},
-                                            {"update_assignments", join(w.assignments, ", ")},
-                                            {"ripple", ripple},
-                                            {"insert_columns", join(w.columns, ", ")},
-                                            {"insert_values", join(w.values, ", ")},
-                                            {"insert_before", insert_before},
-                                            {"insert_window", insert_window},
-                                            {"feed", feed_step(view, w, generation, table)}};
+  values["row_arguments"] = join(w.arguments, ", ");
+  values["row_names"] = join(w.names, ", ");
+  values["row_matches"] = join(w.matches, " AND ");
+  values["update_assignments"] = join(w.assignments, ", ");
+  values["ripple"] = ripple;
+  values["insert_columns"] = join(w.columns, ", ");
+  values["insert_values"] = join(w.values, ", ");
+  values["insert_before"] = insert_before;
+  values["insert_window"] = insert_window;
   values["update"] = fill("templates/update.sql", values);
-  return fill("templates/commit_summary.sql", values);
+  return fill("templates/rows_summary.sql", values);
+}
+
+}  // namespace
+
+std::string render_commit(const ViewDefinition& view, int generation, const std::string& table) {
+  std::map<std::string, std::string> values{
+      {"generation", std::to_string(generation)},
+      {"unseen_bytes_max", std::to_string(unseen_bytes_max)},
+      {"table", table},
+      {"table_literal", quote_literal(table)},
+      {"to_updated_at", view.updated_at_with_time_zone ? "" : " AT TIME ZONE 'UTC'"},
+      {"row_parameters", join(row_parameters(view), ", ")},
+      {"row_json", row_json(view, "t")},
+      {"feed_rows_max", std::to_string(feed_rows_max)}};
+  values["rows"] = view.has_states() ? state_rows_step(view, generation, values) : summary_rows_step(view, values);
+  values["feed"] = feed_step(view, generation, table);
+  return fill("templates/commit.sql", values);
 }
 
 std::string render_reader_settings(const ViewDefinition& view, int generation) {
@@ -337,7 +370,7 @@ std::string render_reader_indexes_query(int generation, const std::string& table
 
 std::size_t commit_parameter_count(const ViewDefinition& view) {
   static const std::size_t fixed = fixed_parameters();
-  return fixed + words_of(view).parameters.size();
+  return fixed + row_parameters(view).size();
 }
 
 std::optional<DefinitionMistake> beyond_parameters(const ViewDefinition& view) {

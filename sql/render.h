@@ -35,6 +35,9 @@ std::vector<ReaderIndex> render_reader_indexes(const ViewDefinition& view, int g
 // Asks which of them are there: schema and name, quoted, and the name.
 std::string render_reader_indexes_query(int generation, const std::string& table);
 
+// A key column as CREATE TABLE has it.
+std::string column_definition(const KeyColumn& column);
+
 // The types of columns.
 std::string sql_type(KeyType type);
 std::string sql_type(const ValueColumn& column);

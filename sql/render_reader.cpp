@@ -73,8 +73,11 @@ ReaderStatements::ReaderStatements(const ViewDefinition& view, int generation, c
       table_(table) {}
 
 std::string ReaderStatements::warm(std::size_t limit) const {
-  const std::string order =
-      view_.has_date() ? "ORDER BY t." + quote_identifier(view_.key.back().name) + " DESC" : std::string();
+  std::string order;
+  if (view_.has_date()) order = "ORDER BY t." + quote_identifier(view_.key.back().name) + " DESC";
+  // The newest of a log only where its lists have an index for that.
+  if (view_.kind == ViewKind::log && !view_.reader_json.empty() && view_.reader.descending)
+    order = "ORDER BY t." + quote_identifier(view_.list_order().front()) + " DESC";
   return fill("templates/reader_warm.sql", {{"row_json", row_json(view_, "t")},
                                             {"table", table_},
                                             {"order", order},

@@ -34,16 +34,18 @@ class Concatenation {
       case KeyType::date:
         expression("to_json(" + value + ")::text");
         return;
+      case KeyType::timestamp:
+        expression("to_char(" + value + " AT TIME ZONE 'UTC', " + quote_literal(json_moment) + ")");
+        return;
     }
   }
   // The same of a value column, which may be NULL.
-  void json_of(const ValueColumn& column, const std::string& value) {
+  void json_of(const ValueColumn& column, bool can_be_null, const std::string& value) {
     switch (column.type) {
       case ColumnType::int4:
       case ColumnType::int8:
-        if (column.aggregate == Aggregate::sum || column.aggregate == Aggregate::count ||
-            column.aggregate == Aggregate::balance) {
-          expression(value + "::text");  // never NULL
+        if (!can_be_null) {
+          expression(value + "::text");
           return;
         }
         [[fallthrough]];
@@ -91,7 +93,8 @@ std::string row_json(const ViewDefinition& view, const std::string& alias) {
     text.json_of(key.type, member(before, key.name));
     before = ",";
   }
-  for (const ValueColumn& value : view.columns) text.json_of(value, member(before, value.name));
+  for (const ValueColumn& value : view.columns)
+    text.json_of(value, view.can_be_null(value), member(before, value.name));
   const std::string in_utc =
       view.updated_at_with_time_zone ? " AT TIME ZONE 'UTC'" : "";  // without a zone it is in UTC
   const std::string updated_at = member(before, "updated_at") + in_utc;

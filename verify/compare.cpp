@@ -56,6 +56,7 @@ RowDifference compare_row(const ViewDefinition& definition, const Key& key,
 }  // namespace
 
 Comparison compare(const TableRows& table, const Recomputation& recomputation, std::size_t limit) {
+  if (recomputation.definition().has_states()) return compare_states(table, recomputation, limit);
   Comparison found;
   const std::map<Key, ExpectedRow> log = recomputation.expected_rows();
   const auto judge = [&](const Key& key, const std::vector<std::optional<std::string>>* row,

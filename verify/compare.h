@@ -36,6 +36,8 @@ struct Comparison {
 };
 
 Comparison compare(const TableRows& table, const Recomputation& recomputation, std::size_t limit);
+// The part of it for `latest` and `log` views.
+Comparison compare_states(const TableRows& table, const Recomputation& recomputation, std::size_t limit);
 
 // "facility_id 0f8f…, date 2026-11-23".
 std::string describe_key(const ViewDefinition& definition, const Key& key);

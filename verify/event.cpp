@@ -12,6 +12,8 @@ using nlohmann::json;
 // (the last one would win) and nesting without a bound.
 class StrictBuilder : public nlohmann::json_sax<json> {
  public:
+  explicit StrictBuilder(bool exact) : exact_(exact) {}
+
   json root;
   std::string mistake;
 
@@ -20,6 +22,7 @@ class StrictBuilder : public nlohmann::json_sax<json> {
   bool number_integer(number_integer_t value) override { return put(value); }
   bool number_unsigned(number_unsigned_t value) override { return put(value); }
   bool number_float(number_float_t value, const string_t& text) override {
+    if (exact_) return put(json::binary({text.begin(), text.end()}));
     if (text.find_first_of(".eE") == string_t::npos) {
       mistake = "the integer " + text.substr(0, 80) + " does not fit 64 bits";
       return false;
@@ -74,6 +77,7 @@ class StrictBuilder : public nlohmann::json_sax<json> {
     return true;
   }
 
+  const bool exact_;
   // Stays valid: while a container is open nothing is added to the containers around it.
   std::vector<json*> open_;
   json* member_ = nullptr;
@@ -123,19 +127,19 @@ std::optional<Rejection> check_attributes(const json& event) {
 
 }  // namespace
 
-std::variant<json, Rejection> parse_json(std::string_view text) {
+std::variant<json, Rejection> parse_json(std::string_view text, bool exact) {
   // A zero byte is never part of JSON text, yet nlohmann_json takes it for the end of the input.
   if (text.find('\0') != std::string_view::npos) return Rejection{"malformed", "a zero byte"};
   // It also passes over a byte order mark, which RFC 8259 forbids to write.
   if (text.substr(0, 3) == "\xEF\xBB\xBF") return Rejection{"malformed", "a byte order mark"};
-  StrictBuilder builder;
+  StrictBuilder builder(exact);
   if (!json::sax_parse(text.begin(), text.end(), &builder)) return Rejection{"malformed", builder.mistake};
   return std::move(builder.root);
 }
 
 std::variant<json, Rejection> read_event(const LogRecord& record,
-                                         const std::function<bool(const std::string&)>& reads_type) {
-  std::variant<json, Rejection> parsed = parse_json(*record.value);
+                                         const std::function<bool(const std::string&)>& reads_type, bool exact) {
+  std::variant<json, Rejection> parsed = parse_json(*record.value, exact);
   if (std::holds_alternative<Rejection>(parsed)) return parsed;
   json& body = std::get<json>(parsed);
   if (!check_attributes(body) && reads_type(body["type"].get_ref<const std::string&>())) return parsed;

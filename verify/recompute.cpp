@@ -23,7 +23,7 @@ constexpr std::size_t max_text_key = 1000;
 
 }  // namespace
 
-Recomputation::Recomputation(ViewDefinition definition) : definition_(std::move(definition)) {
+Recomputation::Recomputation(ViewDefinition definition) : definition_(std::move(definition)), states_(definition_) {
   if (sodium_init() < 0) throw StopError("libsodium can't be initialized: no source of random numbers");
   randombytes_buf(hash_key_.data(), hash_key_.size());
   for (const KeyColumn& column : definition_.key) {
@@ -71,14 +71,16 @@ Judgement Recomputation::judge(const LogRecord& record) const {
   const auto reject = [&judgement](Rejection rejection) {
     judgement.outcome = Outcome::invalid;
     judgement.changes.clear();
+    judgement.states.clear();
     judgement.rejection = std::move(rejection);
     return judgement;
   };
 
-  std::variant<json, Rejection> read = read_event(record, [&](const std::string& type) {
+  const auto reads_type = [&](const std::string& type) {
     return std::any_of(definition_.sources.begin(), definition_.sources.end(),
                        [&](const SourceRule& rule) { return rule.topic == record.topic && rule.event_type == type; });
-  });
+  };
+  std::variant<json, Rejection> read = read_event(record, reads_type);
   if (auto* rejection = std::get_if<Rejection>(&read)) return reject(std::move(*rejection));
   const json& event = std::get<json>(read);
   const auto redrive = event.find("daybookredrive");
@@ -88,6 +90,7 @@ Judgement Recomputation::judge(const LogRecord& record) const {
   }
   const std::string& type = event["type"].get_ref<const std::string&>();
 
+  json exact;
   for (const SourceRule& rule : definition_.sources) {
     if (rule.topic != record.topic || rule.event_type != type) continue;
     const bool matches = std::all_of(rule.where.begin(), rule.where.end(), [&event](const Condition& condition) {
@@ -95,11 +98,18 @@ Judgement Recomputation::judge(const LogRecord& record) const {
     });
     if (!matches) continue;
     Rejection rejection;
+    if (definition_.has_states()) {
+      if (exact.is_null()) exact = std::get<json>(read_event(record, reads_type, true));
+      std::optional<StateChange> state = read_state(rule, event, exact, record.timestamp_ms, rejection);
+      if (!state) return reject(std::move(rejection));
+      judgement.states.push_back(std::move(*state));
+      continue;
+    }
     std::optional<Change> change = read_change(rule, event, record.timestamp_ms, rejection);
     if (!change) return reject(std::move(rejection));
     judgement.changes.push_back(std::move(*change));
   }
-  if (judgement.changes.empty()) return judgement;
+  if (judgement.changes.empty() && judgement.states.empty()) return judgement;
 
   judgement.outcome = Outcome::contributes;
   const std::string& source = event["source"].get_ref<const std::string&>();
@@ -115,14 +125,9 @@ Judgement Recomputation::judge(const LogRecord& record) const {
 std::optional<Change> Recomputation::read_change(const SourceRule& rule, const json& event, std::int64_t timestamp_ms,
                                                  Rejection& rejection) const {
   Change change;
-  for (std::size_t i = 0; i < rule.key.size(); ++i) {
-    const json* member = find_member(event, rule.key[i]);
-    rejection = {"member", rule.key[i].text + " is missing or does not fit key column " + definition_.key[i].name};
-    if (member == nullptr) return std::nullopt;
-    std::optional<std::string> key = read_key(i, *member, timestamp_ms, rejection);
-    if (!key) return std::nullopt;
-    change.key.push_back(std::move(*key));
-  }
+  std::optional<Key> key = read_key(rule, event, timestamp_ms, rejection);
+  if (!key) return std::nullopt;
+  change.key = std::move(*key);
   for (const Amount& amount : rule.amounts) {
     std::int64_t number = 0;
     if (const auto* constant = std::get_if<std::int64_t>(&amount.value)) {
@@ -146,6 +151,66 @@ std::optional<Change> Recomputation::read_change(const SourceRule& rule, const j
   return change;
 }
 
+std::optional<StateChange> Recomputation::read_state(const SourceRule& rule, const json& event, const json& exact,
+                                                     std::int64_t timestamp_ms, Rejection& rejection) const {
+  StateChange state;
+  std::optional<Key> key = read_key(rule, event, timestamp_ms, rejection);
+  if (!key) return std::nullopt;
+  state.key = std::move(*key);
+  if (definition_.kind == ViewKind::latest) {
+    const json* member = find_member(event, rule.version);
+    rejection = {"member", rule.version.text + " is missing, or neither an integer nor a date-time"};
+    if (member == nullptr) return std::nullopt;
+    std::optional<std::int64_t> version = integer_of(*member);
+    if (!version && member->is_string()) {
+      const std::string& text = member->get_ref<const std::string&>();
+      if (const std::optional<Moment> moment = moment_of(text)) {
+        version = moment->microseconds;
+        if (lies_in_future(*instant_of(text), timestamp_ms)) {
+          rejection = {"future", text + " lies too far beyond the record's time"};
+          return std::nullopt;
+        }
+      }
+    }
+    if (!version) return std::nullopt;
+    state.version = *version;
+  }
+  state.gone = !rule.deletes.empty();
+  for (const std::size_t column : rule.deletes) state.values[column];
+  if (definition_.kind == ViewKind::log) {
+    for (std::size_t column = 0; column < definition_.columns.size(); ++column) state.values[column];
+  }
+  for (const Setting& setting : rule.settings) {
+    const ValueColumn& column = definition_.columns[setting.column];
+    if (!read_value(column, find_member(event, setting.member), find_member(exact, setting.member),
+                    state.values[setting.column])) {
+      rejection = {"member", setting.member.text + " is missing or does not fit column " + column.name};
+      return std::nullopt;
+    }
+  }
+  return state;
+}
+
+std::optional<Key> Recomputation::read_key(const SourceRule& rule, const json& event, std::int64_t timestamp_ms,
+                                           Rejection& rejection) const {
+  Key all;
+  for (std::size_t i = 0; i < rule.key.size(); ++i) {
+    const json* member = find_member(event, rule.key[i]);
+    rejection = {"member", rule.key[i].text + " is missing or does not fit key column " + definition_.key[i].name};
+    if (member == nullptr) return std::nullopt;
+    std::optional<std::string> key = read_key(i, *member, timestamp_ms, rejection);
+    if (!key) return std::nullopt;
+    all.push_back(std::move(*key));
+  }
+  return all;
+}
+
+bool Recomputation::lies_in_future(std::int64_t instant, std::int64_t timestamp_ms) const {
+  return definition_.max_future_seconds && timestamp_ms >= 0 &&
+         absl::int128(instant) * 1000 >
+             absl::int128(timestamp_ms) + absl::int128(*definition_.max_future_seconds) * 1000;
+}
+
 std::optional<std::string> Recomputation::read_key(std::size_t column, const json& member, std::int64_t timestamp_ms,
                                                    Rejection& rejection) const {
   const KeyType type = definition_.key[column].type;
@@ -160,15 +225,20 @@ std::optional<std::string> Recomputation::read_key(std::size_t column, const jso
     if (text.size() > max_text_key || text.find('\0') != std::string::npos) return std::nullopt;
     return text;
   }
-  const std::optional<Day> day = day_of(text, zones_[column]);
-  if (!day) return std::nullopt;
-  if (day->instant && definition_.max_future_seconds && timestamp_ms >= 0 &&
-      absl::int128(*day->instant) * 1000 >
-          absl::int128(timestamp_ms) + absl::int128(*definition_.max_future_seconds) * 1000) {
+  const auto is_future = [&](std::int64_t instant) {
+    if (!lies_in_future(instant, timestamp_ms)) return false;
     rejection = {"future", text + " lies more than " + std::to_string(*definition_.max_future_seconds) +
                                " s beyond the record's time"};
-    return std::nullopt;
+    return true;
+  };
+  if (type == KeyType::timestamp) {
+    const std::optional<Moment> moment = moment_of(text);
+    if (!moment || is_future(*instant_of(text))) return std::nullopt;
+    return moment->text;
   }
+  const std::optional<Day> day = day_of(text, zones_[column]);
+  if (!day) return std::nullopt;
+  if (day->instant && is_future(*day->instant)) return std::nullopt;
   return iso_date(day->day);
 }
 
@@ -206,7 +276,24 @@ void Recomputation::apply(const Judgement& judgement) {
   }
 }
 
+void Recomputation::contribute_states(const Judgement& judgement, std::uint32_t partition) {
+  const States::First* const first = states_.find(judgement.identity);
+  if (first == nullptr) {
+    ++counts_.contributing;
+    states_.add(judgement.identity, judgement.partition, judgement.offset, judgement.states);
+    return;
+  }
+  ++counts_.duplicates;
+  const bool same_partition = first->partition == judgement.partition;
+  const bool outside_window =
+      may_be_forgotten({first->offset, 0, 0, partition_index(first->partition)}, partition, judgement.offset);
+  if (outside_window) ++counts_.outside_window;
+  if (first->changes != judgement.states) ++counts_.reused_ids;
+  if (!same_partition || outside_window) states_.doubt(*first, judgement.states);
+}
+
 void Recomputation::contribute(const Judgement& judgement, std::uint32_t partition) {
+  if (definition_.has_states()) return contribute_states(judgement, partition);
   const std::size_t begin = items_.size();
   for (const Change& change : judgement.changes) {
     const RowId row = row_id(change.key);
@@ -234,18 +321,23 @@ void Recomputation::contribute(const Judgement& judgement, std::uint32_t partiti
   }
 }
 
+// Whether two copies may lie further apart than the deduplication window.
+bool Recomputation::may_be_forgotten(const Seen& first, std::uint32_t partition, std::int64_t offset) const {
+  // The most events that the worker can have taken between the two, in whatever order it read the partitions.
+  const std::int64_t between = first.partition == partition
+                                   ? offset - first.offset - 1 + total_length_ - partitions_[partition].length
+                                   : total_length_ - 2;
+  return between >= 0 && static_cast<std::uint64_t>(between) >= definition_.deduplication_window_events;
+}
+
 // A copy counts nothing. It leaves a doubt where the worker can have kept another copy than the one met first
 // here (other data, another partition), or both (so far apart that the first may have been forgotten).
 void Recomputation::judge_copy(const Seen& first, std::uint32_t partition, std::int64_t offset, std::size_t copy) {
   const auto first_item = items_.begin() + first.first_item;
   const bool same_data = std::equal(first_item, first_item + first.items,
                                     items_.begin() + static_cast<std::ptrdiff_t>(copy), items_.end());
-  // The most events that the worker can have taken between the two, in whatever order it read the partitions.
   const bool same_partition = first.partition == partition;
-  const std::int64_t between =
-      same_partition ? offset - first.offset - 1 + total_length_ - partitions_[partition].length : total_length_ - 2;
-  const bool outside_window =
-      between >= 0 && static_cast<std::uint64_t>(between) >= definition_.deduplication_window_events;
+  const bool outside_window = may_be_forgotten(first, partition, offset);
   if (!same_data) ++counts_.reused_ids;
   if (outside_window) ++counts_.outside_window;
 

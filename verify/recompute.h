@@ -20,6 +20,7 @@
 #include "core/error.h"
 #include "core/position.h"
 #include "verify/event.h"
+#include "verify/states.h"
 
 namespace daybook::verify {
 
@@ -48,8 +49,9 @@ struct Judgement {
   std::int64_t offset = 0;
   bool tombstone = false;
   Identity identity{};
-  std::vector<Change> changes;
-  Rejection rejection;  // invalid only
+  std::vector<Change> changes;      // `summary`
+  std::vector<StateChange> states;  // `latest` and `log`
+  Rejection rejection;              // invalid only
 };
 
 // What the worker recorded about a record that it could not apply.
@@ -101,6 +103,8 @@ class Recomputation {
   // A partition that will be read, from `start` up to `next`. Needed to know how far apart two copies can be.
   void expect(const TopicPartition& partition, std::int64_t start, std::int64_t next);
   void expect(const DeadLetter& letter);
+  // Of a log: see States.
+  void pass_over_before(std::string time) { states_.pass_over_before(std::move(time)); }
 
   // judge is pure and may run in several threads; apply takes the judgements of one partition in order.
   void add(const LogRecord& record) { apply(judge(record)); }
@@ -112,6 +116,7 @@ class Recomputation {
   std::vector<DeadLetterDifference> dead_letter_differences() const;
   const Counts& counts() const { return counts_; }
   const ViewDefinition& definition() const { return definition_; }
+  const States& states() const { return states_; }  // of a `latest` or `log` view, in place of the rows
 
  private:
   using RowId = std::uint32_t;
@@ -141,11 +146,19 @@ class Recomputation {
 
   std::optional<Change> read_change(const SourceRule& rule, const nlohmann::json& event, std::int64_t timestamp_ms,
                                     Rejection& rejection) const;
+  std::optional<StateChange> read_state(const SourceRule& rule, const nlohmann::json& event,
+                                        const nlohmann::json& exact, std::int64_t timestamp_ms,
+                                        Rejection& rejection) const;
+  std::optional<std::vector<std::string>> read_key(const SourceRule& rule, const nlohmann::json& event,
+                                                   std::int64_t timestamp_ms, Rejection& rejection) const;
+  bool lies_in_future(std::int64_t instant, std::int64_t timestamp_ms) const;
   std::optional<std::string> read_key(std::size_t column, const nlohmann::json& member, std::int64_t timestamp_ms,
                                       Rejection& rejection) const;
   std::uint32_t partition_index(const TopicPartition& partition);
   RowId row_id(const Key& key);
   void contribute(const Judgement& judgement, std::uint32_t partition);
+  void contribute_states(const Judgement& judgement, std::uint32_t partition);
+  bool may_be_forgotten(const Seen& first, std::uint32_t partition, std::int64_t offset) const;
   void judge_copy(const Seen& first, std::uint32_t partition, std::int64_t offset, std::size_t copy);
 
   ViewDefinition definition_;
@@ -160,6 +173,7 @@ class Recomputation {
   std::vector<Item> items_;  // of all first copies, one after the other
   absl::flat_hash_map<Key, RowId> row_ids_;
   std::vector<Row> rows_;
+  States states_;
   std::vector<DeadLetterDifference> differences_;
   Counts counts_;
 };

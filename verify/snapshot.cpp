@@ -53,7 +53,7 @@ Snapshot read_all(pqxx::connection& connection, const std::string& view) {
   Snapshot snapshot;
   Transaction transaction(connection);
   transaction.exec("SET TRANSACTION READ ONLY");
-  transaction.exec("SET LOCAL datestyle = 'ISO, YMD'");
+  transaction.exec("SET LOCAL datestyle = 'ISO, YMD'; SET LOCAL timezone = 'UTC'");
   if (transaction.exec("SELECT to_regclass('daybook.generation')")[0][0].is_null()) {
     throw StopError(
         "this database has no daybook schema: run `daybook migrate` and `daybook views apply FILE`, or correct "
@@ -104,6 +104,9 @@ Snapshot read_all(pqxx::connection& connection, const std::string& view) {
     snapshot.dead_letters.push_back(
         {{row[0].as<std::string>(), row[1].as<std::int32_t>()}, row[2].as<std::int64_t>(), row[3].as<std::string>()});
   }
+  const pqxx::result head =
+      transaction.exec("SELECT coalesce(rows_from::text, '') FROM daybook.view_head WHERE generation = " + id);
+  if (!head.empty()) snapshot.rows_from = head[0][0].as<std::string>();
   read_rows(transaction, generation[2].as<std::string>(), snapshot);
   transaction.commit();
   return snapshot;

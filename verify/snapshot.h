@@ -47,6 +47,7 @@ struct Snapshot {
   std::vector<Span> spans;
   std::vector<DeadLetter> dead_letters;  // from the start on
   TableRows rows;
+  std::string rows_from;  // of a log: rows before were archived; empty: none were
 };
 
 // Throws StopError when there is no such view, RetryError when the database is away.

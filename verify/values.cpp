@@ -144,6 +144,8 @@ std::optional<Day> day_of(std::string_view text, const absl::TimeZone& zone) {
   return Day{day, instant};
 }
 
+std::optional<std::int64_t> instant_of(std::string_view text) { return read_instant(text); }
+
 std::string iso_date(absl::CivilDay day) {
   const auto two = [](int number) { return (number < 10 ? "0" : "") + std::to_string(number); };
   std::string year = std::to_string(day.year());

@@ -29,6 +29,9 @@ struct Day {
 };
 std::optional<Day> day_of(std::string_view text, const absl::TimeZone& zone);
 
+// An RFC 3339 date-time with an offset: seconds since 1970 UTC, the fraction dropped.
+std::optional<std::int64_t> instant_of(std::string_view text);
+
 // "2026-11-23", as PostgreSQL prints a date.
 std::string iso_date(absl::CivilDay day);
 

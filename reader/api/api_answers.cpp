@@ -27,6 +27,20 @@ const char* word_of(KeyType type) {
       return "int";
     case KeyType::date:
       return "date";
+    case KeyType::timestamp:
+      return "timestamp";
+  }
+  return "";
+}
+
+const char* word_of(ViewKind kind) {
+  switch (kind) {
+    case ViewKind::summary:
+      return "summary";
+    case ViewKind::latest:
+      return "latest";
+    case ViewKind::log:
+      return "log";
   }
   return "";
 }
@@ -227,11 +241,12 @@ void Api::answer_views(const AskedPtr& asked) const {
     }
     Json columns = Json::array();
     for (const ValueColumn& column : view.columns) {
-      columns.push_back({{"name", column.name}, {"type", word_of(column.type)}, {"value", word_of(column.aggregate)}});
+      columns.push_back({{"name", column.name}, {"type", word_of(column.type)}});
+      if (!view.has_states()) columns.back()["value"] = word_of(column.aggregate);
     }
     const Freshness freshness = own->rows.freshness();
     all.push_back({{"name", view.name},
-                   {"kind", "summary"},
+                   {"kind", word_of(view.kind)},
                    {"description", view.description},
                    {"key", key},
                    {"columns", columns},

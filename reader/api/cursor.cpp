@@ -27,8 +27,10 @@ std::string query_mark(std::string_view view, const ListQuery& query) {
   return sodium_bin2hex(hex, sizeof hex, whole, sizeof hash);
 }
 
-std::string make_cursor(std::string_view mark, const std::vector<std::string>& after) {
-  const std::string text = Json{{"v", version}, {"q", mark}, {"a", after}}.dump();
+std::string make_cursor(std::string_view mark, const Place& after) {
+  Json values = Json::array();
+  for (const std::optional<std::string>& value : after) values.push_back(value ? Json(*value) : Json(nullptr));
+  const std::string text = Json{{"v", version}, {"q", mark}, {"a", values}}.dump();
   std::string encoded(sodium_base64_encoded_len(text.size(), sodium_base64_VARIANT_URLSAFE_NO_PADDING), '\0');
   sodium_bin2base64(encoded.data(), encoded.size(), reinterpret_cast<const unsigned char*>(text.data()), text.size(),
                     sodium_base64_VARIANT_URLSAFE_NO_PADDING);
@@ -36,7 +38,7 @@ std::string make_cursor(std::string_view mark, const std::vector<std::string>& a
   return encoded;
 }
 
-std::optional<std::vector<std::string>> read_cursor(std::string_view cursor, std::string_view mark) {
+std::optional<Place> read_cursor(std::string_view cursor, std::string_view mark) {
   if (cursor.empty() || cursor.size() > max_cursor) return std::nullopt;
   std::string text(cursor.size(), '\0');
   std::size_t size = 0;
@@ -49,10 +51,10 @@ std::optional<std::vector<std::string>> read_cursor(std::string_view cursor, std
   if (!all.is_object() || all.value("v", Json()) != version || all.value("q", Json()) != mark) return std::nullopt;
   const Json after = all.value("a", Json());
   if (!after.is_array()) return std::nullopt;
-  std::vector<std::string> values;
+  Place values;
   for (const Json& value : after) {
-    if (!value.is_string()) return std::nullopt;
-    values.push_back(value.get<std::string>());
+    if (!value.is_string() && !value.is_null()) return std::nullopt;
+    values.push_back(value.is_null() ? std::nullopt : std::optional(value.get<std::string>()));
   }
   return values;
 }

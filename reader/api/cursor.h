@@ -14,8 +14,8 @@ namespace daybook::reader {
 // Says which rows a query has and in which order, whatever the size of its pages.
 std::string query_mark(std::string_view view, const ListQuery& query);
 
-std::string make_cursor(std::string_view mark, const std::vector<std::string>& after);
+std::string make_cursor(std::string_view mark, const Place& after);
 // The values in it; nothing when it is no cursor, of another version, or of another query.
-std::optional<std::vector<std::string>> read_cursor(std::string_view cursor, std::string_view mark);
+std::optional<Place> read_cursor(std::string_view cursor, std::string_view mark);
 
 }  // namespace daybook::reader

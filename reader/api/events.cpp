@@ -50,7 +50,7 @@ std::string row_event(const ChangeSet& set, std::size_t row, const std::optional
   } else if (before && before->generation == set.generation && before->seq + 1 == set.seq) {
     id = to_string(*before);
   }
-  return event_text("row", id, set.rows[row].json);
+  return event_text(set.rows[row].gone ? "gone" : "row", id, set.rows[row].json);
 }
 
 std::string reset_event(const ChangeSet& set) {

@@ -2,6 +2,7 @@
 
 #include <charconv>
 
+#include "core/decimal.h"
 #include "core/row_key.h"
 #include "reader/api/text.h"
 
@@ -9,6 +10,8 @@ namespace daybook::reader {
 namespace {
 
 constexpr std::size_t max_text_key = 1000;  // as the worker has it
+constexpr std::size_t max_text = 4000;      // more than an index can hold
+constexpr std::string_view a_moment = "a date-time such as 2026-11-23T18:29:00.5Z";
 
 std::optional<std::int64_t> read_integer(std::string_view text) {
   std::int64_t value = 0;
@@ -29,6 +32,8 @@ std::string_view expected_value(KeyType type) {
       return "an integer of 64 bits";
     case KeyType::date:
       return "a date such as 2026-11-23";
+    case KeyType::timestamp:
+      return a_moment;
   }
   return "";
 }
@@ -51,6 +56,11 @@ bool append_value(std::string& key, KeyType type, std::string_view text) {
       if (day) row_key::append_date(key, *day);
       return day.has_value();
     }
+    case KeyType::timestamp: {
+      const std::optional<std::int64_t> instant = parse_microseconds(text);
+      if (instant) row_key::append_integer(key, *instant);
+      return instant.has_value();
+    }
   }
   return false;
 }
@@ -66,11 +76,69 @@ std::optional<std::string> canonical_value(KeyType type, std::string_view text) 
     }
     case KeyType::integer:
       return std::to_string(row_key::integer_at(bytes.data()));
+    case KeyType::timestamp:
+      return microseconds_text(row_key::integer_at(bytes.data()));
     case KeyType::text:
     case KeyType::date:
       break;
   }
   return std::string(text);
+}
+
+std::string expected_value(const ValueColumn& column) {
+  switch (column.type) {
+    case ColumnType::int4:
+      return "an integer of 32 bits";
+    case ColumnType::int8:
+      return std::string(expected_value(KeyType::integer));
+    case ColumnType::decimal:
+      return "a number of at most " + std::to_string(column.scale) + " digits behind the point and 18 in all";
+    case ColumnType::text:
+      return "a text of at most 4000 bytes in UTF-8";
+    case ColumnType::boolean:
+      return "true or false";
+    case ColumnType::timestamp:
+      return std::string(a_moment);
+    case ColumnType::date:
+      return std::string(expected_value(KeyType::date));
+    case ColumnType::uuid:
+      return std::string(expected_value(KeyType::uuid));
+    case ColumnType::json:
+      break;
+  }
+  return "nothing";
+}
+
+std::optional<std::string> canonical_value(const ValueColumn& column, std::string_view text) {
+  switch (column.type) {
+    case ColumnType::int4: {
+      const std::optional<std::int64_t> value = read_integer(text);
+      if (!value || *value != static_cast<std::int32_t>(*value)) return std::nullopt;
+      return std::to_string(*value);
+    }
+    case ColumnType::int8:
+      return canonical_value(KeyType::integer, text);
+    case ColumnType::decimal: {
+      const std::optional<std::int64_t> value = parse_decimal(text, column.scale);
+      if (!value) return std::nullopt;
+      return decimal_text(*value, column.scale);
+    }
+    case ColumnType::text:
+      if (text.size() > max_text || !is_plain_utf8(text)) return std::nullopt;
+      return std::string(text);
+    case ColumnType::boolean:
+      if (text != "true" && text != "false") return std::nullopt;
+      return std::string(text);
+    case ColumnType::timestamp:
+      return canonical_value(KeyType::timestamp, text);
+    case ColumnType::date:
+      return canonical_value(KeyType::date, text);
+    case ColumnType::uuid:
+      return canonical_value(KeyType::uuid, text);
+    case ColumnType::json:
+      break;
+  }
+  return std::nullopt;
 }
 
 bool find_parts(const std::vector<KeyColumn>& columns, std::string_view key, KeyParts& parts) {
@@ -82,6 +150,7 @@ bool find_parts(const std::vector<KeyColumn>& columns, std::string_view key, Key
         at += 16;
         break;
       case KeyType::integer:
+      case KeyType::timestamp:
         at += 8;
         break;
       case KeyType::date:

@@ -21,6 +21,10 @@ bool append_value(std::string& key, KeyType type, std::string_view text);
 // The one spelling of a value ("007" is 7, a uuid in small letters); nothing when it is none of this type.
 std::optional<std::string> canonical_value(KeyType type, std::string_view text);
 
+// The same of value columns; none has a value of type json.
+std::string expected_value(const ValueColumn& column);
+std::optional<std::string> canonical_value(const ValueColumn& column, std::string_view text);
+
 // Where each column of a key begins; one more than there are columns.
 using KeyParts = std::array<std::uint16_t, 17>;
 // False when these bytes are no key of those columns.

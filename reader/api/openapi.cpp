@@ -20,6 +20,8 @@ Json schema_of(KeyType type) {
       return {{"type", "integer"}, {"format", "int64"}};
     case KeyType::date:
       return {{"type", "string"}, {"format", "date"}};
+    case KeyType::timestamp:
+      return {{"type", "string"}, {"format", "date-time"}};
   }
   return {};
 }
@@ -53,6 +55,11 @@ Json row_schema(const ViewDefinition& view) {
   for (const KeyColumn& column : view.key) properties[column.name] = schema_of(column.type);
   for (const ValueColumn& column : view.columns) {
     properties[column.name] = schema_of(column);
+    if (view.can_be_null(column)) {
+      Json& type = properties[column.name]["type"];
+      if (!type.is_null()) type = Json::array({type, "null"});
+    }
+    if (view.has_states()) continue;
     properties[column.name]["description"] = column.aggregate == Aggregate::balance
                                                  ? "A level: what was added up to the row's date."
                                                  : "A sum over the row's events.";
@@ -177,9 +184,10 @@ Json changes_operation(const ViewDefinition& view) {
                                    "Only rows with this value; with several, any of them."));
   }
   parameters.push_back(parameter("Last-Event-ID", "header", {{"type", "string"}}, "Goes on behind this event."));
-  const Json ok = {
-      {"description", "Events without end: row (data is the row), reset (ask again), feed (lost or following)."},
-      {"content", {{"text/event-stream", {{"schema", {{"type", "string"}}}}}}}};
+  const Json ok = {{"description",
+                    "Events without end: row (data is the row), gone (data is the key of a row that is not there any "
+                    "more), reset (ask again), feed (lost or following)."},
+                   {"content", {{"text/event-stream", {{"schema", {{"type", "string"}}}}}}}};
   return operation("changes_of_" + view.name, "Rows as they change", view, parameters,
                    answers({"400", "401", "403", "404", "429", "503"}, ok));
 }

@@ -53,26 +53,22 @@ bool take_await(const std::string& name, const std::string& value, Await& await,
   return true;
 }
 
-// A column by its name: its type, and its place in the key if it has one.
+// A column by its name: one of the key, with its place there, or a value column.
 struct Column {
-  KeyType type;
   std::optional<std::size_t> key;
-  bool is_int4 = false;
+  KeyType type = KeyType::text;  // of a key column
+  const ValueColumn* value_column = nullptr;
 
   std::optional<std::string> value(std::string_view text) const {
-    std::optional<std::string> canonical = canonical_value(type, text);
-    if (canonical && is_int4 &&
-        (canonical->size() > 11 || std::stoll(*canonical) != static_cast<std::int32_t>(std::stoll(*canonical))))
-      return std::nullopt;
-    return canonical;
+    return key ? canonical_value(type, text) : canonical_value(*value_column, text);
   }
-  std::string expected() const { return is_int4 ? "an integer of 32 bits" : std::string(expected_value(type)); }
+  std::string expected() const { return key ? std::string(expected_value(type)) : expected_value(*value_column); }
 };
 std::optional<Column> find_column(const ViewDefinition& view, std::string_view name) {
   for (std::size_t i = 0; i < view.key.size(); ++i)
-    if (view.key[i].name == name) return Column{view.key[i].type, i, false};
+    if (view.key[i].name == name) return Column{i, view.key[i].type, nullptr};
   for (const ValueColumn& column : view.columns)
-    if (column.name == name) return Column{KeyType::integer, std::nullopt, column.type == ColumnType::int4};
+    if (column.name == name) return Column{std::nullopt, KeyType::text, &column};
   return std::nullopt;
 }
 
@@ -126,7 +122,7 @@ class ListReader {
   }
 
  private:
-  using Place = std::pair<std::string, Filter::Test>;
+  using Test = std::pair<std::string, Filter::Test>;
 
   void take(const std::string& name, const std::string& value, std::string& cursor) {
     if (!problem_.empty() || take_await(name, value, request_.await, problem_)) return;
@@ -239,11 +235,16 @@ class ListReader {
   }
 
   void take_cursor(const std::string& cursor) {
-    std::optional<std::vector<std::string>> after = read_cursor(cursor, request_.mark);
+    std::optional<Place> after = read_cursor(cursor, request_.mark);
     const std::vector<std::string>& order = request_.query.order;
     bool right = after && after->size() == order.size();
     for (std::size_t i = 0; right && i < order.size(); ++i) {
-      std::optional<std::string> value = find_column(view_, order[i])->value((*after)[i]);
+      const std::optional<Column> column = find_column(view_, order[i]);
+      if (!(*after)[i]) {
+        right = column->value_column != nullptr && view_.can_be_null(*column->value_column);
+        continue;
+      }
+      std::optional<std::string> value = column->value(*(*after)[i]);
       right = value.has_value();
       if (right) (*after)[i] = *std::move(value);
     }
@@ -257,8 +258,8 @@ class ListReader {
   const ViewDefinition& view_;
   const std::vector<RowLimit>& limits_;
   ListRequest request_;
-  std::map<Place, Filter> filters_;
-  std::map<Place, Filter> in_path_;
+  std::map<Test, Filter> filters_;
+  std::map<Test, Filter> in_path_;
   std::string limit_;
   std::string problem_;
 };

@@ -14,6 +14,7 @@ bookkeeping (role_name, table_name, privileges, columns) AS (VALUES
     ('daybook_write', 'seen',        ARRAY['SELECT', 'INSERT', 'UPDATE'],           NULL),
     ('daybook_write', 'change',      ARRAY['INSERT'],                               NULL),
     ('daybook_write', 'dead_letter', ARRAY['INSERT'],                               NULL),
+    ('daybook_read',  'log_partition', ARRAY['SELECT'],                             NULL),
     -- ON CONFLICT has to see the key.
     ('daybook_write', 'dead_letter', ARRAY['SELECT'], ARRAY['generation', 'topic', 'partition', 'record_offset',
                                                             'superseded_by']),
@@ -31,7 +32,7 @@ bookkeeping (role_name, table_name, privileges, columns) AS (VALUES
 role AS (SELECT oid, rolname AS name FROM pg_roles WHERE rolname IN ('daybook_migrate', 'daybook_write', 'daybook_read')),
 owner AS (SELECT oid, name FROM role WHERE name = 'daybook_migrate'),
 view_table AS (
-    SELECT c.oid, c.relowner, c.relnamespace
+    SELECT c.oid, c.relowner, c.relnamespace, g.definition ->> 'kind' AS kind
     FROM daybook.generation g JOIN pg_class c ON c.oid = g.table_oid
     WHERE g.state = 'live'
 ),
@@ -86,5 +87,17 @@ missing (step, statement) AS (
          (VALUES ('daybook_write', ARRAY['SELECT', 'INSERT', 'UPDATE']), ('daybook_read', ARRAY['SELECT'])) AS w (role_name, privileges)
          JOIN role r ON r.name = w.role_name
     WHERE EXISTS (SELECT FROM unnest(w.privileges) AS p WHERE NOT has_table_privilege(r.oid, t.oid, p))
+    UNION ALL
+    -- Rows of a `latest` view can go, and what is known of them is beside them.
+    SELECT 5, format('GRANT DELETE ON %s TO %I', t.oid::regclass, r.name)
+    FROM view_table t, role r
+    WHERE t.kind = 'latest' AND r.name = 'daybook_write' AND NOT has_table_privilege(r.oid, t.oid, 'DELETE')
+    UNION ALL
+    SELECT 5, format('GRANT %s ON %s TO %I', array_to_string(w.privileges, ', '), t.oid::regclass, r.name)
+    FROM own_table t,
+         (VALUES ('daybook_write', ARRAY['SELECT', 'INSERT', 'UPDATE']), ('daybook_read', ARRAY['SELECT'])) AS w (role_name, privileges)
+         JOIN role r ON r.name = w.role_name
+    WHERE t.relname ~ '^state_[0-9]+$'
+      AND EXISTS (SELECT FROM unnest(w.privileges) AS p WHERE NOT has_table_privilege(r.oid, t.oid, p))
 )
 SELECT statement FROM missing ORDER BY step, statement

@@ -1,9 +1,10 @@
 -- Creates a view's table, its generation and its bookkeeping. Rendered by sql/render.cpp from a definition.
--- fillfactor 50 leaves room for HOT updates: rows of recent days change all the time.
+-- fillfactor 50 leaves room for HOT updates: rows of recent days change all the time. A log's rows do not change; its table
+-- is divided by time.
 CREATE TABLE {{table}} (
     {{columns}},
     PRIMARY KEY ({{key}})
-) WITH (fillfactor = 50, autovacuum_vacuum_scale_factor = 0.05, autovacuum_analyze_scale_factor = 0.05);
+) {{storage}};
 
 INSERT INTO daybook.generation (view, state, table_name, table_oid, definition, definition_text, fingerprint_key)
 VALUES ({{view_literal}}, 'live', {{table_literal}}, {{table_literal}}::regclass, {{definition_literal}}, {{definition_literal}},

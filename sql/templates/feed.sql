@@ -1,5 +1,5 @@
     -- A rippled row is never one of the batch's own.
-    IF cardinality(p_k1) = 0 THEN
+    IF {{nothing_changed}} THEN
         v_kind := 'none';
     ELSIF cardinality(p_k1) + v_rippled <= {{feed_rows_max}} THEN
         v_kind := 'rows';

@@ -103,6 +103,7 @@ class Committer {
               key, texts[entity % texts.size()] + (pg_.view().key.size() == 1 ? std::to_string(random_() % 9000) : ""));
           break;
         case KeyType::integer:
+        case KeyType::timestamp:
           row_key::append_integer(key, static_cast<std::int64_t>(entity) - 7);
           break;
         case KeyType::date:

@@ -258,7 +258,7 @@ TEST_CASE("cursors belong to one query") {
   query.order = {"day", "site"};
   query.filters = {{"site", Filter::Test::equal, {"a"}}};
   const std::string mark = query_mark("days", query);
-  const std::vector<std::string> after = {"2026-01-01", "a\"ä"};
+  const Place after = {"2026-01-01", "a\"ä", std::nullopt};
   const std::string cursor = make_cursor(mark, after);
   CHECK(cursor.find_first_not_of("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_") ==
         std::string::npos);
@@ -391,14 +391,11 @@ TEST_CASE("the next page begins behind the values of the last row") {
   CHECK(first.query.order == std::vector<std::string>{"n", "site", "day"});
   CHECK(first.query.descending);
   const std::string cursor = make_cursor(first.mark, {"5", "a", "2026-01-01"});
-  CHECK(std::get<ListRequest>(read("n.from=1&limit=3&cursor=" + cursor)).query.after ==
-        std::vector<std::string>{"5", "a", "2026-01-01"});
+  CHECK(std::get<ListRequest>(read("n.from=1&limit=3&cursor=" + cursor)).query.after == Place{"5", "a", "2026-01-01"});
   CHECK(std::holds_alternative<BadRequest>(read("n.from=2&cursor=" + cursor)));
   // Made up ones hold no more than any value of a client may.
-  for (const std::vector<std::string>& made_up : {std::vector<std::string>{"5", "a"},
-                                                  {"x", "a", "2026-01-01"},
-                                                  {"5", "a", "never"},
-                                                  {"2147483648", "a", "2026-01-01"}})
+  for (const Place& made_up :
+       {Place{"5", "a"}, {"x", "a", "2026-01-01"}, {"5", "a", "never"}, {"2147483648", "a", "2026-01-01"}})
     CHECK(std::holds_alternative<BadRequest>(read("n.from=1&cursor=" + make_cursor(first.mark, made_up))));
 }
 

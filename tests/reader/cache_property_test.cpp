@@ -130,7 +130,7 @@ class Run {
       : random_(seed),
         database_(size, carries),
         cache_({true, carries, 16 * 700, 2}, frontier_,
-               [this](const std::string& json) { return make_row(style_, HotRow::Kind::row, json); }) {}
+               [this](const ChangedRow& row) { return make_row(style_, HotRow::Kind::row, row.json); }) {}
 
   // Empty: all was as it must be. Else what was not.
   std::string run(int steps) {

@@ -35,8 +35,8 @@ const AnswerStyle style{"v", "private, max-age=5"};
 // A cache with a commit `seq` in it.
 struct Fixture {
   Frontier frontier;
-  Cache cache{{true, true, 1 << 20, 4}, frontier, [](const std::string& json) {
-                return make_row(style, HotRow::Kind::row, json);
+  Cache cache{{true, true, 1 << 20, 4}, frontier, [](const ChangedRow& row) {
+                return make_row(style, HotRow::Kind::row, row.json);
               }};
 
   HotRowPtr loaded(const std::string& key, std::int64_t seq, HotRowPtr row) {
@@ -296,7 +296,7 @@ TEST_CASE("the budget holds, and what is asked for stays") {
   Frontier frontier;
   constexpr std::size_t limit = 200'000;
   Cache cache({true, true, limit, 4}, frontier,
-              [](const std::string& json) { return make_row(style, HotRow::Kind::row, json); });
+              [](const ChangedRow& row) { return make_row(style, HotRow::Kind::row, row.json); });
   const auto put = [&](int entity, int day, const HotRowPtr& row) {
     std::string key;
     row_key::append_integer(key, entity);

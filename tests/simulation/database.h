@@ -1,6 +1,6 @@
 // The database of a simulated run: MemoryStore's tables with random nonces, a history to fall back to, and what a
 // person does to positions. After each commit the invariants are checked on it. The defects here stand for mistakes in
-// sql/templates/commit_summary.sql and the migrations.
+// sql/templates/commit.sql and the migrations.
 #pragma once
 
 #include <deque>

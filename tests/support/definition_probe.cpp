@@ -45,7 +45,33 @@ json key_of(KeyType type) {
     case KeyType::integer:
       return -7;
     case KeyType::date:
+    case KeyType::timestamp:
       return "2026-03-10T23:45:00+05:45";
+  }
+  return nullptr;
+}
+
+// A value of the column, and now and then another one.
+json value_of(const ValueColumn& column, const json& amount) {
+  if (amount.is_null() || amount.is_number_unsigned()) return amount;
+  switch (column.type) {
+    case ColumnType::int4:
+    case ColumnType::int8:
+      return -7;
+    case ColumnType::decimal:
+      return amount.is_string() ? json("0.1") : json(0.5);
+    case ColumnType::text:
+      return "a text";
+    case ColumnType::boolean:
+      return true;
+    case ColumnType::timestamp:
+      return "2026-03-10T23:45:00.1234567+05:45";
+    case ColumnType::date:
+      return "2026-03-10";
+    case ColumnType::uuid:
+      return "6F1C7AB0-3d0c-4f5e-9d2b-1f0e5a7c9b42";
+    case ColumnType::json:
+      return {{"b", {1.50, "x", nullptr}}, {"a", amount}};
   }
   return nullptr;
 }
@@ -55,6 +81,9 @@ json event_for(const ViewDefinition& view, const SourceRule& rule, const json& a
   for (const Amount& a : rule.amounts) {
     if (const auto* pointer = std::get_if<JsonPointer>(&a.value)) put(event, *pointer, amount);
   }
+  if (!rule.version.tokens.empty()) put(event, rule.version, 5);
+  for (const Setting& setting : rule.settings)
+    put(event, setting.member, value_of(view.columns[setting.column], amount));
   for (std::size_t i = 0; i < rule.key.size(); ++i) put(event, rule.key[i], key_of(view.key[i].type));
   for (const Condition& condition : rule.where) put(event, condition.member, operand_of(condition));
   return event;

@@ -64,6 +64,7 @@ class FeedReader {
   Positions positions;
   int loads = 0;  // of the whole table because entries were missing, and the first one
   std::map<std::string, int> kinds;
+  int gone = 0;  // rows that entries said are not there any more
 
  private:
   struct Row {
@@ -104,6 +105,12 @@ class FeedReader {
     if (kind == "rows") {
       for (const auto& row : nlohmann::ordered_json::parse(body)) {
         const std::string json = row.dump();  // the bytes that PostgreSQL wrote, as the comparison shows
+        if (row.is_array()) {
+          ++gone;
+          Row& known = rows_[json];
+          if (known.valid_at < seq_) rows_.erase(json);
+          continue;
+        }
         Row& known = rows_[key_of(json)];
         if (known.valid_at < seq_) known = {json, seq_};
       }

@@ -1,4 +1,4 @@
-// The worker's Store in memory: what sql/templates/commit_summary.sql does, written out plainly. Several loops may
+// The worker's Store in memory: what sql/templates/commit.sql does, written out plainly. Several loops may
 // share one (each call is atomic). The steps of a commit are virtual: the simulation replaces some by defective ones.
 #pragma once
 
@@ -45,6 +45,10 @@ inline RowKeyText key_text(const ViewDefinition& view, std::string_view key) {
       }
       case KeyType::integer:
         text.push_back(std::to_string(row_key::integer_at(key.data() + at)));
+        at += 8;
+        break;
+      case KeyType::timestamp:
+        text.push_back(microseconds_text(row_key::integer_at(key.data() + at)));
         at += 8;
         break;
       case KeyType::date:

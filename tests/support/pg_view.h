@@ -44,6 +44,7 @@ class PgView {
     const std::string g = std::to_string(generation().id);
     pqxx::work transaction(*connection_);
     transaction.exec("DROP FUNCTION daybook.commit_" + g + "; DROP TABLE " + sql::quote_identifier(view_.name));
+    transaction.exec("DROP TABLE IF EXISTS daybook.state_" + g);
     for (const char* slot : {"0", "1", "2"}) {
       transaction.exec("DROP TABLE daybook.seen_" + g + "_" + slot + ", daybook.change_" + g + "_" + slot);
     }

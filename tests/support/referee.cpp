@@ -3,6 +3,7 @@
 #include <limits>
 
 #include "tests/support/memory_store.h"
+#include "tests/support/state_text.h"
 
 namespace daybook::test {
 namespace {
@@ -54,6 +55,7 @@ std::string text_of(const std::vector<std::string>& key, std::size_t column, std
 }
 
 std::string changes_of(const ViewDefinition& view, const DecodedEvent& event) {
+  if (view.has_states()) return states_text(view, event);
   std::string text;
   for (const Contribution& c : event.contributions) {
     const std::string_view key = std::string_view(event.keys).substr(c.key_begin, c.key_size);
@@ -62,7 +64,8 @@ std::string changes_of(const ViewDefinition& view, const DecodedEvent& event) {
   return text;
 }
 
-std::string changes_of(const verify::Judgement& judgement) {
+std::string changes_of(const ViewDefinition& view, const verify::Judgement& judgement) {
+  if (view.has_states()) return states_text(view, judgement.states);
   std::string text;
   for (const verify::Change& change : judgement.changes) {
     for (const auto& [column, amount] : change.amounts) text += text_of(change.key, column, amount);
@@ -110,8 +113,8 @@ std::string Referee::disagreement(const Message& message) {
     return "the worker says " + by_worker + " (" + worker_.rejection.detail + "), verify says " + by_verify + " (" +
            judgement.rejection.detail + ")";
   }
-  if (worker_.outcome == Outcome::contributes && changes_of(view_, worker_) != changes_of(judgement)) {
-    return "the worker changes\n" + changes_of(view_, worker_) + "verify changes\n" + changes_of(judgement);
+  if (worker_.outcome == Outcome::contributes && changes_of(view_, worker_) != changes_of(view_, judgement)) {
+    return "the worker changes\n" + changes_of(view_, worker_) + "verify changes\n" + changes_of(view_, judgement);
   }
   if (worker_.outcome == Outcome::rejected && worker_.rejection.detail.empty()) return "a rejection without a detail";
 

@@ -33,6 +33,7 @@ class Referee {
   // Of the last message: whether it reached the rows. A test whose events all end as dead letters shows little.
   bool contributed() const { return worker_.outcome == Outcome::contributes; }
   const DecodedEvent& decoded() const { return worker_; }
+  const ViewDefinition& view() const { return view_; }
 
  private:
   ViewDefinition view_;

@@ -274,7 +274,8 @@ TEST_CASE("several files: all mistakes of all of them at once") {
     FAIL("no error");
   } catch (const UsageError& error) {
     CHECK(error.what() ==
-          "mistakes in view definitions:\n" + bad + ": /kind: found \"latest\", expected \"summary\"\n" + other_bad +
+          "mistakes in view definitions:\n" + bad +
+              ": /kind: found \"totals\", expected \"summary\", \"latest\" or \"log\"\n" + other_bad +
               ": /updated_at: found \"TIMESTAMPTZ\", expected \"timestamptz\" or \"timestamp\"\n" + absent +
               ": found a file that can't be read (No such file or directory), expected a view definition in JSON\n" +
               good + ": /view: found \"stock\", which " + good +
@@ -319,6 +320,9 @@ TEST_CASE("the schema and the reader know the same members") {
   check(definitions["key_column"], key_members, "key column");
   check(definitions["value_column"], column_members, "column");
   check(definitions["source"], source_members, "source");
+  check(definitions["state_column"], state_column_members, "column of a state");
+  check(definitions["latest_source"], latest_source_members, "source of a latest view");
+  check(definitions["log_source"], log_source_members, "source of a log view");
   check(definitions["condition"], condition_members, "condition");
   check(definitions["reader"], reader_members, "reader");
   check(definitions["reader"]["properties"]["order"], order_members, "order");

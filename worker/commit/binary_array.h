@@ -11,7 +11,16 @@
 namespace daybook {
 
 // Type numbers of PostgreSQL's catalog (pg_type.oid); they never change.
-enum class PgType : std::uint32_t { bytea = 17, int8 = 20, int4 = 23, text = 25, date = 1082, uuid = 2950 };
+enum class PgType : std::uint32_t {
+  boolean = 16,
+  bytea = 17,
+  int8 = 20,
+  int4 = 23,
+  text = 25,
+  date = 1082,
+  timestamptz = 1184,
+  uuid = 2950
+};
 
 class BinaryArray {
  public:
@@ -34,7 +43,7 @@ class BinaryArray {
     put32(4);
     put32(static_cast<std::uint32_t>(value));
   }
-  // text, bytea, uuid (16 bytes)
+  // text, bytea, uuid (16 bytes), and any value that is in binary form already
   void add_bytes(std::string_view value) {
     put32(static_cast<std::uint32_t>(value.size()));
     reserve(value.size());

@@ -9,6 +9,7 @@
 #include "core/error.h"
 #include "core/row_key.h"
 #include "worker/commit/binary_array.h"
+#include "worker/commit/state_parameters.h"
 
 namespace daybook {
 namespace {
@@ -114,10 +115,10 @@ void add_dead_letters(std::vector<std::string>& out, const Batch& batch) {
   }
 }
 
-// The key columns of the rows that `row_at` names for 0 to size - 1.
-template <typename RowAt>
-void add_keys(std::vector<std::string>& out, const ViewDefinition& view, const RowChanges& rows, std::size_t size,
-              RowAt row_at) {
+}  // namespace
+
+void add_keys(std::vector<std::string>& out, const ViewDefinition& view, const std::vector<std::string_view>& keys) {
+  const std::size_t size = keys.size();
   std::vector<BinaryArray> arrays;
   for (const KeyColumn& column : view.key) {
     switch (column.type) {
@@ -133,10 +134,13 @@ void add_keys(std::vector<std::string>& out, const ViewDefinition& view, const R
       case KeyType::date:
         arrays.emplace_back(PgType::date, size);
         break;
+      case KeyType::timestamp:
+        arrays.emplace_back(PgType::timestamptz, size);
+        break;
     }
   }
   for (std::size_t i = 0; i < size; ++i) {
-    const std::string_view key = rows.keys[row_at(i)];
+    const std::string_view key = keys[i];
     std::size_t at = 0;
     for (std::size_t column = 0; column < arrays.size(); ++column) {
       switch (view.key[column].type) {
@@ -158,13 +162,15 @@ void add_keys(std::vector<std::string>& out, const ViewDefinition& view, const R
           arrays[column].add_int4(row_key::postgres_date_at(key.data() + at));
           at += date_key_size;
           break;
+        case KeyType::timestamp:
+          arrays[column].add_int8(row_key::integer_at(key.data() + at) - postgres_epoch_microseconds);
+          at += 8;
+          break;
       }
     }
   }
   for (BinaryArray& array : arrays) out.push_back(array.take());
 }
-
-}  // namespace
 
 std::string fingerprint_bytes(const std::vector<Fingerprint>& fingerprints) {
   std::string bytes(fingerprints.size() * sizeof(Fingerprint), '\0');
@@ -190,10 +196,13 @@ std::vector<std::string> commit_parameters(const ViewDefinition& view, const Bat
   add_positions(parameters, batch, owned);
   parameters.push_back(fingerprint_bytes(batch.fingerprints()));
   add_dead_letters(parameters, batch);
+  if (view.has_states()) {
+    add_states(parameters, view, batch.states());
+    return parameters;
+  }
 
   const RowChanges rows = batch.row_changes();
-  const std::size_t size = rows.keys.size();
-  add_keys(parameters, view, rows, size, [](std::size_t i) { return i; });
+  add_keys(parameters, view, rows.keys);
   const auto add_numbers = [&parameters](const std::vector<std::int64_t>& numbers) {
     BinaryArray array(PgType::int8, numbers.size());
     for (const std::int64_t number : numbers) array.add_int8(number);
@@ -205,7 +214,9 @@ std::vector<std::string> commit_parameters(const ViewDefinition& view, const Bat
   for (std::size_t column = 0; column < view.columns.size(); ++column) {
     if (view.columns[column].aggregate == Aggregate::balance) add_numbers(rows.levels[column]);
   }
-  add_keys(parameters, view, rows, rows.ripples.size(), [&rows](std::size_t i) { return rows.ripples[i].row; });
+  std::vector<std::string_view> rippled_keys;
+  for (const RowChanges::Ripple& ripple : rows.ripples) rippled_keys.push_back(rows.keys[ripple.row]);
+  add_keys(parameters, view, rippled_keys);
   BinaryArray until(PgType::date, rows.ripples.size());
   for (const RowChanges::Ripple& ripple : rows.ripples) until.add_int4(ripple.until);
   parameters.push_back(until.take());

@@ -1,4 +1,4 @@
-// A batch as the parameters of its view's commit function (sql/templates/commit_summary.sql), in binary format.
+// A batch as the parameters of its view's commit function (sql/templates/commit.sql), in binary format.
 #pragma once
 
 #include <string>

@@ -216,9 +216,11 @@ CommitOutcome PgStore::commit(const Batch& batch, const OwnedPositions& owned, s
     return Unknown{first_line(error.what())};
   } catch (const pqxx::sql_error& error) {
     // The statement failed as a whole: nothing of it happened. Classes 22 (data) and 23 (constraint) accuse the
-    // data; all else is the database's trouble, and reading starts again from the stored positions.
+    // data, and so does a value too large for an index (54000); all else is the database's trouble, and reading starts
+    // again from the stored positions.
     const std::string state = postgres::sqlstate(error);
-    if (state.rfind("22", 0) == 0 || state.rfind("23", 0) == 0) return Refused{state, first_line(error.what())};
+    if (state.rfind("22", 0) == 0 || state.rfind("23", 0) == 0 || state == "54000")
+      return Refused{state, first_line(error.what())};
     if (state == "57014") return TooSlow{};
     if (state == "42501") {
       return Retired{"this user may not commit: " + std::string(first_line(error.what())) +

@@ -43,7 +43,7 @@ Decoder::Decoder(const ViewDefinition& view, const FingerprintKey& key) : view_(
   const std::vector<std::string> topics = view_.topics();
   rules_.resize(topics.size());
   for (const SourceRule& source : view_.sources) {
-    Rule rule{Name(source.event_type), {}, {}, {}, &source};
+    Rule rule{Name(source.event_type), {}, {}, {}, {}, {}, &source};
     for (const Condition& condition : source.where) rule.where.push_back({MemberPath(condition.member), condition});
     for (const JsonPointer& pointer : source.key) rule.key.emplace_back(pointer);
     for (const Amount& amount : source.amounts) {
@@ -55,8 +55,13 @@ Decoder::Decoder(const ViewDefinition& view, const FingerprintKey& key) : view_(
       }
       rule.amounts.push_back(std::move(compiled));
     }
+    if (view_.has_states()) compile_states(source, rule);
     const auto topic = std::find(topics.begin(), topics.end(), source.topic) - topics.begin();
     rules_[static_cast<std::size_t>(topic)].push_back(std::move(rule));
+  }
+  for (const std::string& topic : topics) {
+    topic_ranks_.push_back(static_cast<std::int32_t>(
+        std::count_if(topics.begin(), topics.end(), [&](const std::string& other) { return other < topic; })));
   }
   if (view_.has_date()) zones_.emplace_back(view_.key.back().time_zone);
 }
@@ -64,6 +69,8 @@ Decoder::Decoder(const ViewDefinition& view, const FingerprintKey& key) : view_(
 void Decoder::decode(const Record& record, DecodedEvent& event) {
   event.keys.clear();
   event.contributions.clear();
+  event.states.clear();
+  event.values.clear();
   if (!record.value) {
     event.outcome = Outcome::tombstone;
     return;
@@ -109,6 +116,7 @@ void Decoder::decode(const Record& record, DecodedEvent& event) {
     content = (content ^ static_cast<std::uint64_t>(c.amount)) * 0x9E3779B97F4A7C15 + c.column;
     content ^= content >> 32;
   }
+  if (!event.states.empty()) content = content_of_states(event, content);
   event.fingerprint.content = static_cast<std::uint32_t>(content);
 }
 
@@ -138,6 +146,12 @@ bool Decoder::apply(const Rule& rule, const Record& record, DecodedEvent& event)
     if (!append_key(rule, column, record, event)) return false;
   }
   const auto key_size = static_cast<std::uint32_t>(event.keys.size()) - key_begin;
+  if (!rule.parts.empty()) {
+    State state;
+    state.key_begin = key_begin;
+    state.key_size = key_size;
+    return apply_states(rule, record, event, state);
+  }
   for (std::size_t i = 0; i < rule.amounts.size(); ++i) {
     const AmountRule& rule_amount = rule.amounts[i];
     std::int64_t amount = rule_amount.constant;
@@ -184,6 +198,14 @@ bool Decoder::append_key(const Rule& rule, std::size_t column, const Record& rec
       }
       row_key::append_text(event.keys, *text);
       break;
+    case KeyType::timestamp: {
+      const std::optional<std::int64_t> instant = text ? parse_microseconds(*text) : std::nullopt;
+      if (!instant) return wrong("an RFC 3339 date-time with an offset, years 1 to 9999");
+      if (is_in_future(*parse_instant(*text), record))
+        return reject_future(rule.source->key[column].text, value, *parse_instant(*text), record, event);
+      row_key::append_integer(event.keys, *instant);
+      break;
+    }
     case KeyType::date: {
       static constexpr const char* expected =
           "a date \"YYYY-MM-DD\" or an RFC 3339 date-time with an offset, years 1 to 9999";
@@ -194,15 +216,8 @@ bool Decoder::append_key(const Rule& rule, std::size_t column, const Record& rec
         if (!instant) return wrong(expected);
         day = zones_.front().day_of(*instant);
         if (!day) return wrong(expected);
-        // The record's own time, never this machine's clock: a replay next year must judge alike.
-        if (view_.max_future_seconds && record.timestamp_ms >= 0 &&
-            *instant - record.timestamp_ms / 1000 > *view_.max_future_seconds) {
-          return reject(event, "future",
-                        "member " + rule.source->key[column].text + " is " + value.describe() + ", " +
-                            std::to_string(*instant - record.timestamp_ms / 1000) +
-                            " s after the record's timestamp; max_future_seconds is " +
-                            std::to_string(*view_.max_future_seconds));
-        }
+        if (is_in_future(*instant, record))
+          return reject_future(rule.source->key[column].text, value, *instant, record, event);
       }
       row_key::append_date(event.keys, *day);
       break;
@@ -211,10 +226,26 @@ bool Decoder::append_key(const Rule& rule, std::size_t column, const Record& rec
   return true;
 }
 
+// The record's own time, never this machine's clock: a replay next year must judge alike.
+bool Decoder::is_in_future(std::int64_t instant, const Record& record) const {
+  return view_.max_future_seconds && record.timestamp_ms >= 0 &&
+         instant - record.timestamp_ms / 1000 > *view_.max_future_seconds;
+}
+
+bool Decoder::reject_future(const std::string& member, const MemberValue& value, std::int64_t instant,
+                            const Record& record, DecodedEvent& event) const {
+  return reject(
+      event, "future",
+      "member " + member + " is " + value.describe() + ", " + std::to_string(instant - record.timestamp_ms / 1000) +
+          " s after the record's timestamp; max_future_seconds is " + std::to_string(*view_.max_future_seconds));
+}
+
 bool Decoder::reject(DecodedEvent& event, std::string code, std::string detail) const {
   event.outcome = Outcome::rejected;
   event.keys.clear();
   event.contributions.clear();
+  event.states.clear();
+  event.values.clear();
   event.rejection = {std::move(code), std::move(detail)};
   event.source = json_.source();
   event.id = json_.id();

@@ -13,6 +13,7 @@
 #include "core/record.h"
 #include "worker/decode/fingerprint.h"
 #include "worker/decode/json_event.h"
+#include "worker/decode/state.h"
 
 namespace daybook {
 
@@ -25,7 +26,7 @@ struct Contribution {
 };
 
 enum class Outcome {
-  contributes,      // fingerprint, keys and contributions are set
+  contributes,      // fingerprint, keys, and contributions or states are set
   tombstone,        // no value: nothing to apply
   undeclared_type,  // no rule of this view and topic reads events of this type
   other_view,       // a dead letter that was published again for another view
@@ -37,7 +38,9 @@ struct DecodedEvent {
   Outcome outcome = Outcome::tombstone;
   Fingerprint fingerprint;
   std::string keys;
-  std::vector<Contribution> contributions;
+  std::vector<Contribution> contributions;  // `summary`
+  std::vector<State> states;                // `latest` and `log`
+  std::string values;                       // of the states
   Rejection rejection;
   std::string source, id, type;  // set when rejected, and by describe()
 };
@@ -67,23 +70,38 @@ class Decoder {
     MemberPath path;
     Condition condition;
   };
+  // What a rule says of one part of a row: its columns, or that it is gone.
+  struct PartRule {
+    std::uint32_t part;
+    bool gone;
+    std::vector<std::pair<std::size_t, MemberPath>> settings;  // column, member; in the order of the columns
+  };
   struct Rule {
     Name event_type;
     std::vector<WhereRule> where;
     std::vector<MemberPath> key;
     std::vector<AmountRule> amounts;
+    std::vector<MemberPath> version;  // one in a `latest` view, else none
+    std::vector<PartRule> parts;
     const SourceRule* source;  // in view_: pointers as written, for messages
   };
 
   bool reads_type(std::uint32_t topic) const;
   bool apply(const Rule& rule, const Record& record, DecodedEvent& event);
+  void compile_states(const SourceRule& source, Rule& rule) const;
+  static std::uint64_t content_of_states(const DecodedEvent& event, std::uint64_t content);
+  bool apply_states(const Rule& rule, const Record& record, DecodedEvent& event, State state);
   bool append_key(const Rule& rule, std::size_t column, const Record& record, DecodedEvent& event);
+  bool is_in_future(std::int64_t instant, const Record& record) const;
+  bool reject_future(const std::string& member, const MemberValue& value, std::int64_t instant, const Record& record,
+                     DecodedEvent& event) const;
   bool reject(DecodedEvent& event, std::string code, std::string detail) const;
 
   const ViewDefinition view_;
   FingerprintKey key_;
-  std::vector<std::vector<Rule>> rules_;  // by topic
-  std::vector<DayZone> zones_;            // none or one: a view has at most one date column
+  std::vector<std::vector<Rule>> rules_;   // by topic
+  std::vector<std::int32_t> topic_ranks_;  // by topic: its place by name
+  std::vector<DayZone> zones_;             // none or one: a view has at most one date column
   JsonEvent json_;
 };
 

@@ -28,6 +28,25 @@ Rejection envelope(std::string detail) { return {"envelope", std::move(detail)};
 simdjson::dom::object object_of(element value) { return value.get_object().take_value(); }
 simdjson::dom::array array_of(element value) { return value.get_array().take_value(); }
 
+bool has_nul_below(element value) {
+  switch (value.type()) {
+    case element_type::STRING:
+      return std::string_view(value).find('\0') != std::string_view::npos;
+    case element_type::ARRAY:
+      for (const element item : array_of(value)) {
+        if (has_nul_below(item)) return true;
+      }
+      return false;
+    case element_type::OBJECT:
+      for (const auto field : object_of(value)) {
+        if (field.key.find('\0') != std::string_view::npos || has_nul_below(field.value)) return true;
+      }
+      return false;
+    default:
+      return false;
+  }
+}
+
 // `object` must be one.
 const element* find_member(const element& object, const Name& name, element& storage) {
   for (const auto field : object_of(object)) {
@@ -110,6 +129,28 @@ std::optional<bool> MemberValue::as_bool() const {
   bool truth = false;
   if (kind_ != Kind::json || json_.get(truth) != simdjson::SUCCESS) return std::nullopt;
   return truth;
+}
+
+bool MemberValue::has_nul() const {
+  if (kind_ == Kind::attribute) return attribute_.find('\0') != std::string_view::npos;
+  return kind_ == Kind::json && has_nul_below(json_);
+}
+
+std::string MemberValue::as_json() const {
+  if (kind_ == Kind::missing) return "null";
+  if (kind_ == Kind::json) return simdjson::minify(json_);
+  std::string text = "\"";
+  for (const char c : attribute_) {
+    static constexpr char digits[] = "0123456789abcdef";
+    const auto byte = static_cast<unsigned char>(c);
+    if (byte < 0x20) {
+      text += std::string("\\u00") + digits[byte >> 4] + digits[byte & 15];
+      continue;
+    }
+    if (c == '"' || c == '\\') text += '\\';
+    text += c;
+  }
+  return text + "\"";
 }
 
 std::string MemberValue::describe() const {

@@ -59,6 +59,10 @@ class MemberValue {
   // Exactly: a long double holds each integer of 64 bits, with and without a sign, and each double.
   std::optional<long double> as_number() const;
   std::optional<bool> as_bool() const;
+  // Whether there is a U+0000 in a string or name, itself or below: PostgreSQL can't keep that.
+  bool has_nul() const;
+  // As JSON, numbers as they were parsed.
+  std::string as_json() const;
   // What it is, for messages: `null`, `the string "abc"`, `the number 1.5`, `an object`, `nothing`.
   std::string describe() const;
 

@@ -21,6 +21,7 @@ std::uint64_t magnitude_of(std::int64_t amount) {
 Batch::Batch(const ViewDefinition& view)
     : view_(&view), columns_(view.columns.size()), has_balance_(view.has_balance()), rows_(view) {
   for (const ValueColumn& column : view.columns) is_balance_.push_back(column.aggregate == Aggregate::balance);
+  if (view.has_states()) states_ = std::make_unique<StateFold>(view);
 }
 
 bool Batch::can_add(const DecodedEvent& event) const {
@@ -33,6 +34,12 @@ bool Batch::can_add(const DecodedEvent& event) const {
 }
 
 void Batch::add(const DecodedEvent& event, Origin origin) {
+  if (states_) {
+    states_->add(event);
+    events_.push_back(
+        {event.fingerprint, static_cast<std::uint32_t>(states_->size()), origin.partition, origin.offset});
+    return;
+  }
   const std::string_view keys = event.keys;
   // The contributions of one rule share their key.
   std::uint32_t row = 0;
@@ -99,18 +106,26 @@ std::size_t Batch::drop(const std::vector<Fingerprint>& identities) {
   for (const Fingerprint& f : identities) dropped.insert({f.identity_high, f.identity_low});
   std::vector<Event> kept_events;
   std::vector<Change> kept_changes;
+  const auto kept_states = states_ ? std::make_unique<StateFold>(*view_) : nullptr;
   std::size_t begin = 0;
   for (const Event& event : events_) {
     if (!dropped.contains({event.fingerprint.identity_high, event.fingerprint.identity_low})) {
-      kept_changes.insert(kept_changes.end(), changes_.begin() + static_cast<std::ptrdiff_t>(begin),
-                          changes_.begin() + event.changes_end);
-      kept_events.push_back(
-          {event.fingerprint, static_cast<std::uint32_t>(kept_changes.size()), event.partition, event.offset});
+      if (kept_states) {
+        kept_states->add(*states_, begin, event.changes_end);
+      } else {
+        kept_changes.insert(kept_changes.end(), changes_.begin() + static_cast<std::ptrdiff_t>(begin),
+                            changes_.begin() + event.changes_end);
+      }
+      const std::size_t end = kept_states ? kept_states->size() : kept_changes.size();
+      kept_events.push_back({event.fingerprint, static_cast<std::uint32_t>(end), event.partition, event.offset});
     }
     begin = event.changes_end;
   }
   const std::size_t count = events_.size() - kept_events.size();
-  if (count > 0) {
+  if (count > 0 && states_) {
+    *states_ = std::move(*kept_states);
+    events_ = std::move(kept_events);
+  } else if (count > 0) {
     const std::unique_ptr<RowTable> before = keys_of(rows_);
     fold_again(std::move(kept_events), std::move(kept_changes), *before);
   }
@@ -121,6 +136,7 @@ void Batch::replace_events(DeadLetter dead_letter) {
   events_.clear();
   changes_.clear();
   rows_.clear();
+  if (states_) *states_ = StateFold(*view_);
   magnitude_ = 0;
   add(std::move(dead_letter));
 }
@@ -160,6 +176,16 @@ void Batch::take_front(Batch& whole, std::size_t count) {
   dead_letters_.assign(std::make_move_iterator(whole.dead_letters_.begin()), std::make_move_iterator(first_to_stay));
   whole.dead_letters_.erase(whole.dead_letters_.begin(), first_to_stay);
 
+  if (states_) {
+    states_->add(*whole.states_, 0, first_changes);
+    StateFold rest(*view_);
+    rest.add(*whole.states_, first_changes, whole.states_->size());
+    *whole.states_ = std::move(rest);
+    events_.assign(whole.events_.begin(), first_kept);
+    whole.events_.erase(whole.events_.begin(), first_kept);
+    for (Event& event : whole.events_) event.changes_end -= static_cast<std::uint32_t>(first_changes);
+    return;
+  }
   std::vector<Event> events(whole.events_.begin(), first_kept);
   std::vector<Change> changes(whole.changes_.begin(),
                               whole.changes_.begin() + static_cast<std::ptrdiff_t>(first_changes));
@@ -233,7 +259,8 @@ RowChanges Batch::row_changes() const {
 }
 
 std::size_t Batch::memory_bytes() const {
-  return events_.size() * sizeof(Event) + changes_.size() * sizeof(Change) + rows_.memory_bytes() + dead_letter_bytes_;
+  return events_.size() * sizeof(Event) + changes_.size() * sizeof(Change) + rows_.memory_bytes() + dead_letter_bytes_ +
+         (states_ ? states_->memory_bytes() : 0);
 }
 
 void Batch::clear() {
@@ -242,6 +269,7 @@ void Batch::clear() {
   changes_.clear();
   dead_letters_.clear();
   rows_.clear();
+  if (states_) *states_ = StateFold(*view_);
   magnitude_ = 0;
   dead_letter_bytes_ = 0;
 }

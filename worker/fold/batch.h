@@ -15,6 +15,7 @@
 #include "worker/decode/decoder.h"
 #include "worker/decode/fingerprint.h"
 #include "worker/fold/row_table.h"
+#include "worker/fold/state_fold.h"
 
 namespace daybook {
 
@@ -89,7 +90,7 @@ class Batch {
   Origin first_event() const { return {events_.front().partition, events_.front().offset}; }
   // Where the event with this identity came from; nothing when it is not in the batch.
   std::optional<Origin> origin_of(const Fingerprint& identity) const;
-  std::size_t rows() const { return rows_.size(); }
+  std::size_t rows() const { return states_ ? states_->rows() : rows_.size(); }
   // Bring what add() will look up for this event into the cache, in two steps with other work between them.
   void prefetch_slot(const DecodedEvent& event) const {
     if (!event.contributions.empty()) rows_.prefetch_slot(rows_.hash(first_key(event)));
@@ -107,14 +108,15 @@ class Batch {
   std::vector<Fingerprint> fingerprints() const;
 
   // Views into this batch: valid until it changes.
-  RowChanges row_changes() const;
+  RowChanges row_changes() const;                                          // of a `summary` view
+  std::vector<StateFold::Kept> states() const { return states_->kept(); }  // of a `latest` or `log` view
 
   void clear();
 
  private:
   struct Event {
     Fingerprint fingerprint;
-    std::uint32_t changes_end;  // its changes: from the former event's end up to here
+    std::uint32_t changes_end;  // its changes, or states: from the former event's end up to here
     std::uint32_t partition;    // its origin
     std::int64_t offset;
   };
@@ -142,6 +144,7 @@ class Batch {
   std::vector<Change> changes_;
   std::vector<DeadLetter> dead_letters_;
   RowTable rows_;
+  std::unique_ptr<StateFold> states_;  // in a view of states, in place of rows_ and changes_
   std::uint64_t magnitude_ = 0;
   std::size_t dead_letter_bytes_ = 0;
 };

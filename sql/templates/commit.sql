@@ -1,4 +1,4 @@
--- The commit of a `summary` view: ONE call, in autocommit, does all of a batch or nothing. ARCHITECTURE.md
+-- The commit of a view: ONE call, in autocommit, does all of a batch or nothing. ARCHITECTURE.md
 -- walks through it. Rendered by sql/render.cpp from a definition; generation {{generation}}, table {{table}}.
 --
 -- VOLATILE: each statement takes a fresh snapshot, so that everything after the lock sees what the former
@@ -20,8 +20,7 @@ CREATE OR REPLACE FUNCTION daybook.commit_{{generation}}(
     p_dead_topics text[], p_dead_partitions int[], p_dead_offsets bigint[], p_dead_times bigint[],
     p_dead_keys bytea[], p_dead_values bytea[], p_dead_headers text[], p_dead_codes text[], p_dead_details text[],
     p_dead_sources text[], p_dead_ids text[], p_dead_types text[],
-    -- Rows in key order: key columns (k), changes (c), and for balances the batch's running level at that date (v);
-    -- then the ripple: keys (lk) with the dates between which later rows rise by that level (lv).
+    -- What the step of the view's kind (7.) takes.
     {{row_parameters}})
 RETURNS TABLE (outcome text, seq bigint, nonce uuid, hits bytea, detail text)
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
@@ -40,7 +39,7 @@ DECLARE
     v_slot smallint;
     v_seen_events bigint;
     v_now timestamptz;
-    v_updated int;
+    v_updated int := 0;
     v_rippled int := 0;
     v_tells_rows boolean;
     v_change_slot smallint;
@@ -130,35 +129,7 @@ BEGIN
         END IF;
     END IF;
 
-    -- 7. Rows. First those that exist, by their changes and, for a balance, by the running level of the batch
-    --    at that date. A value that leaves its column's type raises 22003, and nothing of the batch happens.
-    --    Readers are told the rows of a small batch (9.); they are returned here, which spares finding them again.
-    IF cardinality(p_k1) > 0 THEN
-        v_tells_rows := cardinality(p_k1) <= {{feed_rows_max}};
-        IF v_tells_rows THEN
-            WITH changed AS (
-{{update}}
-                RETURNING {{row_json}} AS json)
-            SELECT count(*), string_agg(changed.json, ',') INTO v_updated, v_body FROM changed;
-        ELSE
-{{update}};
-            GET DIAGNOSTICS v_updated = ROW_COUNT;
-        END IF;
-{{ripple}}
-        -- New rows only when some were not there. A new row's balance is that of the row before it (which holds
-        -- all of the batch up to its own date by now) plus the batch's changes since: all of those are new rows too.
-        IF v_updated < cardinality(p_k1) THEN
-            WITH changed AS (
-                INSERT INTO {{table}} AS t ({{insert_columns}}, updated_at)
-                SELECT {{insert_values}}, v_now{{to_updated_at}}
-                FROM unnest({{row_arguments}}) AS b ({{row_names}})
-                {{insert_before}}
-                WHERE NOT EXISTS (SELECT FROM {{table}} t WHERE {{row_matches}}){{insert_window}}
-                RETURNING CASE WHEN v_tells_rows THEN {{row_json}} END AS json)
-            SELECT concat_ws(',', v_body, string_agg(changed.json, ',')) INTO v_body FROM changed;
-        END IF;
-    END IF;
-
+{{rows}}
     -- 8. What could not be applied.
     IF cardinality(p_dead_topics) > 0 THEN
         INSERT INTO daybook.dead_letter (generation, topic, partition, record_offset, record_time, record_key, record_value,

@@ -1,0 +1,250 @@
+#include "verify/states.h"
+
+#include <algorithm>
+
+#include "verify/event.h"
+#include "verify/values.h"
+
+namespace daybook::verify {
+namespace {
+
+using nlohmann::json;
+
+// A number's text without its sign, as digits (no zeros around them) and the power of ten of the last one. Nothing for
+// 0.
+struct Number {
+  bool negative = false;
+  std::string digits;
+  std::int64_t power = 0;
+};
+
+std::optional<Number> number_of(const std::string& text) {
+  Number number;
+  std::size_t at = 0;
+  const auto digits = [&] {
+    const std::size_t begin = at;
+    while (at < text.size() && std::isdigit(static_cast<unsigned char>(text[at])) != 0) ++at;
+    return text.substr(begin, at - begin);
+  };
+  if (at < text.size() && text[at] == '-') {
+    number.negative = true;
+    ++at;
+  }
+  std::string whole = digits();
+  if (whole.empty() || (whole.size() > 1 && whole[0] == '0')) return std::nullopt;
+  std::string behind;
+  if (at < text.size() && text[at] == '.') {
+    ++at;
+    behind = digits();
+    if (behind.empty()) return std::nullopt;
+  }
+  std::int64_t exponent = 0;
+  if (at < text.size() && (text[at] == 'e' || text[at] == 'E')) {
+    ++at;
+    const bool negative = at < text.size() && text[at] == '-';
+    if (at < text.size() && (text[at] == '-' || text[at] == '+')) ++at;
+    std::string power = digits();
+    if (power.empty()) return std::nullopt;
+    power.erase(0, std::min(power.find_first_not_of('0'), power.size()));
+    exponent = power.size() > 9 ? 999'999'999 : power.empty() ? 0 : std::stoll(power);
+    if (negative) exponent = -exponent;
+  }
+  if (at != text.size()) return std::nullopt;
+  number.digits = whole + behind;
+  number.power = exponent - static_cast<std::int64_t>(behind.size());
+  number.digits.erase(0, std::min(number.digits.find_first_not_of('0'), number.digits.size()));
+  while (!number.digits.empty() && number.digits.back() == '0') {
+    number.digits.pop_back();
+    ++number.power;
+  }
+  if (number.digits.empty()) return Number{};
+  return number;
+}
+
+// As PostgreSQL prints numeric(18, scale).
+std::optional<std::string> decimal_of(const std::string& text, int scale) {
+  std::optional<Number> number = number_of(text);
+  if (!number) return std::nullopt;
+  std::string digits = number->digits;
+  if (!digits.empty()) {
+    const std::int64_t zeros = number->power + scale;
+    if (zeros < 0 || static_cast<std::int64_t>(digits.size()) + zeros > 18) return std::nullopt;
+    digits.append(static_cast<std::size_t>(zeros), '0');
+  }
+  const auto behind = static_cast<std::size_t>(scale);
+  while (digits.size() < behind + 1) digits.insert(0, "0");
+  digits.insert(digits.size() - behind, ".");
+  return (number->negative ? "-" : "") + digits;
+}
+
+bool has_nul(const json& value) {
+  if (value.is_string()) return value.get_ref<const std::string&>().find('\0') != std::string::npos;
+  if (!value.is_structured()) return false;
+  for (const auto& [name, below] : value.items()) {
+    if ((value.is_object() && name.find('\0') != std::string::npos) || has_nul(below)) return true;
+  }
+  return false;
+}
+
+}  // namespace
+
+std::optional<Moment> moment_of(const std::string& text) {
+  const std::optional<std::int64_t> seconds = instant_of(text);
+  if (!seconds) return std::nullopt;
+  const absl::CivilSecond civil = absl::ToCivilSecond(absl::FromUnixSeconds(*seconds), absl::UTCTimeZone());
+  if (civil.year() < 1 || civil.year() > 9999) return std::nullopt;
+  std::string fraction;
+  const std::size_t point = text.find('.');
+  for (std::size_t at = point + 1;
+       point != std::string::npos && fraction.size() < 6 && text[at] >= '0' && text[at] <= '9'; ++at)
+    fraction += text[at];
+  while (fraction.size() < 6) fraction += '0';
+  Moment moment;
+  moment.microseconds = *seconds * 1'000'000 + std::stoll(fraction);
+  while (!fraction.empty() && fraction.back() == '0') fraction.pop_back();
+  const auto two = [](int number) { return (number < 10 ? ":0" : ":") + std::to_string(number); };
+  moment.text = iso_date(absl::CivilDay(civil)) + " " + two(civil.hour()).substr(1) + two(civil.minute()) +
+                two(civil.second()) + (fraction.empty() ? "" : "." + fraction) + "+00";
+  return moment;
+}
+
+std::string normal_json(const json& exact) {
+  if (exact.is_object()) {
+    std::string text;
+    for (const auto& [name, value] : exact.items())
+      text += (text.empty() ? "{" : ",") + json(name).dump() + ":" + normal_json(value);
+    return text.empty() ? "{}" : text + "}";
+  }
+  if (exact.is_array()) {
+    std::string text;
+    for (const json& value : exact) text += (text.empty() ? "[" : ",") + normal_json(value);
+    return text.empty() ? "[]" : text + "]";
+  }
+  std::optional<Number> number;
+  if (exact.is_binary()) number = number_of(std::string(exact.get_binary().begin(), exact.get_binary().end()));
+  if (exact.is_number()) number = number_of(exact.dump());
+  if (!number) return exact.dump();
+  if (number->digits.empty()) return "0";
+  return (number->negative ? "-" : "") + number->digits + "e" + std::to_string(number->power);
+}
+
+bool read_value(const ValueColumn& column, const json* member, const json* exact, std::optional<std::string>& value) {
+  value.reset();
+  if (member == nullptr || member->is_null()) return !column.required;
+  const std::string* text = member->is_string() ? &member->get_ref<const std::string&>() : nullptr;
+  switch (column.type) {
+    case ColumnType::int4:
+    case ColumnType::int8: {
+      const std::optional<std::int64_t> integer = integer_of(*member);
+      if (!integer) return false;
+      if (column.type == ColumnType::int4 && (*integer > 2'147'483'647 || *integer < -2'147'483'648)) return false;
+      value = std::to_string(*integer);
+      return true;
+    }
+    case ColumnType::decimal:
+      if (text != nullptr) {
+        value = decimal_of(*text, column.scale);
+      } else if (exact != nullptr && exact->is_binary()) {
+        value = decimal_of(std::string(exact->get_binary().begin(), exact->get_binary().end()), column.scale);
+      } else if (member->is_number()) {
+        value = decimal_of(member->dump(), column.scale);
+      }
+      return value.has_value();
+    case ColumnType::text:
+      if (text == nullptr || has_nul(*member)) return false;
+      value = *text;
+      return true;
+    case ColumnType::boolean:
+      if (!member->is_boolean()) return false;
+      value = member->get<bool>() ? "true" : "false";
+      return true;
+    case ColumnType::timestamp:
+      if (const std::optional<Moment> moment = text != nullptr ? moment_of(*text) : std::nullopt) value = moment->text;
+      return value.has_value();
+    case ColumnType::date:
+      if (text != nullptr && text->size() == 10) {
+        if (const std::optional<Day> day = day_of(*text, absl::UTCTimeZone())) value = iso_date(day->day);
+      }
+      return value.has_value();
+    case ColumnType::uuid:
+      if (text != nullptr) value = uuid_of(*text);
+      return value.has_value();
+    case ColumnType::json:
+      if (has_nul(*member)) return false;
+      value = normal_json(exact == nullptr ? *member : *exact);
+      return true;
+  }
+  return false;
+}
+
+States::States(const ViewDefinition& definition)
+    : first_counts_(definition.kind == ViewKind::log),
+      columns_(definition.columns.size()),
+      time_(definition.timestamp_key().value_or(0)) {}
+
+const States::First* States::find(const Identity& identity) const {
+  const auto found = firsts_.find(identity);
+  return found == firsts_.end() ? nullptr : &found->second;
+}
+
+void States::add(const Identity& identity, const TopicPartition& partition, std::int64_t offset,
+                 const std::vector<StateChange>& changes) {
+  firsts_.emplace(identity, First{partition, offset, changes});
+  for (const StateChange& change : changes) {
+    const Order order{change.version, partition, offset};
+    std::map<std::size_t, Cell>& row = cells_[change.key];
+    for (const auto& [column, value] : change.values) {
+      const auto [cell, is_new] = row.try_emplace(column, Cell{order, change.gone, value, false, {}});
+      if (is_new) continue;
+      Cell& known = cell->second;
+      const bool differs = known.gone != change.gone || known.value != value;
+      const bool is_same_event = known.order.partition == partition && known.order.offset == offset;
+      const bool ties = known.order.version == order.version && differs && !is_same_event;
+      // Of one event the last rule counts, in a log the first.
+      const bool counts = first_counts_ ? order < known.order : order >= known.order;
+      known.is_tied = ties || (known.is_tied && (!counts || known.order.version == order.version));
+      if (!counts) continue;
+      known.order = order;
+      known.gone = change.gone;
+      known.value = value;
+    }
+  }
+}
+
+void States::doubt(const First& first, const std::vector<StateChange>& copy) {
+  if (first.changes == copy) {
+    // The same state from another place: it matters where places decide.
+    for (const StateChange& change : copy) {
+      for (const auto& [column, value] : change.values) cells_[change.key][column].doubtful.insert(change.version);
+    }
+    return;
+  }
+  for (const std::vector<StateChange>* changes : {&first.changes, &copy}) {
+    for (const StateChange& change : *changes) uncertain_.insert(change.key);
+  }
+}
+
+std::map<States::Key, States::Row> States::rows() const {
+  std::map<Key, Row> rows;
+  for (const auto& [key, cells] : cells_) {
+    // These texts are in the order of time.
+    if (first_counts_ && key[time_] < rows_from_) continue;
+    Row& row = rows[key];
+    row.values.resize(columns_);
+    row.uncertain = uncertain_.contains(key);
+    for (const auto& [column, cell] : cells) {
+      row.uncertain = row.uncertain || (cell.is_tied && cell.doubtful.contains(cell.order.version));
+      if (cell.gone) continue;
+      row.is_there = true;
+      row.values[column] = cell.value;
+    }
+  }
+  for (const Key& key : uncertain_) {
+    Row& row = rows[key];
+    row.values.resize(columns_);
+    row.uncertain = true;
+  }
+  return rows;
+}
+
+}  // namespace daybook::verify
