@@ -284,11 +284,11 @@ void Recomputation::contribute_states(const Judgement& judgement, std::uint32_t 
     return;
   }
   ++counts_.duplicates;
-  const bool same_partition = first->partition == judgement.partition;
+  const bool same_partition = *first->partition == judgement.partition;
   const bool outside_window =
-      may_be_forgotten({first->offset, 0, 0, partition_index(first->partition)}, partition, judgement.offset);
+      may_be_forgotten({first->offset, 0, 0, partition_index(*first->partition)}, partition, judgement.offset);
   if (outside_window) ++counts_.outside_window;
-  if (first->changes != judgement.states) ++counts_.reused_ids;
+  if (first->content != States::content_of(judgement.states)) ++counts_.reused_ids;
   if (!same_partition || outside_window) states_.doubt(*first, judgement.states);
 }
 

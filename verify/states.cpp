@@ -1,6 +1,7 @@
 #include "verify/states.h"
 
 #include <algorithm>
+#include <tuple>
 
 #include "verify/event.h"
 #include "verify/values.h"
@@ -187,64 +188,76 @@ const States::First* States::find(const Identity& identity) const {
   return found == firsts_.end() ? nullptr : &found->second;
 }
 
+std::size_t States::content_of(const std::vector<StateChange>& changes) {
+  std::string text;
+  for (const StateChange& change : changes) {
+    text += std::to_string(change.version) + (change.gone ? "-" : "+");
+    for (const std::string& part : change.key) text += part + '\0';
+    for (const auto& [column, value] : change.values)
+      text += std::to_string(column) + (value ? "=" + std::to_string(value->size()) + ":" + *value : "!");
+    text += '\0';
+  }
+  return std::hash<std::string>{}(text);
+}
+
 void States::add(const Identity& identity, const TopicPartition& partition, std::int64_t offset,
                  const std::vector<StateChange>& changes) {
-  firsts_.emplace(identity, First{partition, offset, changes});
+  First& first = firsts_[identity];
+  first = {&*partitions_.insert(partition).first, offset, content_of(changes), {}};
   for (const StateChange& change : changes) {
-    const Order order{change.version, partition, offset};
-    std::map<std::size_t, Cell>& row = cells_[change.key];
+    Row& row = rows_[change.key];
+    row.cells.resize(columns_);
+    first.rows.push_back(&row);
     for (const auto& [column, value] : change.values) {
-      const auto [cell, is_new] = row.try_emplace(column, Cell{order, change.gone, value, false, {}});
-      if (is_new) continue;
-      Cell& known = cell->second;
-      const bool differs = known.gone != change.gone || known.value != value;
-      const bool is_same_event = known.order.partition == partition && known.order.offset == offset;
-      const bool ties = known.order.version == order.version && differs && !is_same_event;
-      // Of one event the last rule counts, in a log the first.
-      const bool counts = first_counts_ ? order < known.order : order >= known.order;
-      known.is_tied = ties || (known.is_tied && (!counts || known.order.version == order.version));
-      if (!counts) continue;
-      known.order = order;
-      known.gone = change.gone;
-      known.value = value;
+      Cell& known = row.cells[column];
+      const auto place = std::tie(change.version, partition, offset);
+      bool counts = known.partition == nullptr;
+      bool stays_tied = false;
+      if (!counts) {
+        const auto known_place = std::tie(known.version, *known.partition, known.offset);
+        const bool differs = known.gone != change.gone || known.value != value;
+        const bool is_same_event = *known.partition == partition && known.offset == offset;
+        // Of one event the last rule counts, in a log the first.
+        counts = first_counts_ ? place < known_place : place >= known_place;
+        const bool same_version = known.version == change.version;
+        stays_tied = (same_version && differs && !is_same_event) || (known.is_tied && (!counts || same_version));
+      }
+      if (counts) known = {first.partition, change.version, offset, value, change.gone, false};
+      known.is_tied = stays_tied;
     }
   }
 }
 
 void States::doubt(const First& first, const std::vector<StateChange>& copy) {
-  if (first.changes == copy) {
+  const bool same = first.content == content_of(copy);
+  for (const StateChange& change : copy) {
+    Row& row = rows_[change.key];
+    row.cells.resize(columns_);
+    if (!same) row.uncertain = true;
     // The same state from another place: it matters where places decide.
-    for (const StateChange& change : copy) {
-      for (const auto& [column, value] : change.values) cells_[change.key][column].doubtful.insert(change.version);
-    }
-    return;
+    for (const auto& [column, value] : change.values) row.doubtful.emplace(column, change.version);
   }
-  for (const std::vector<StateChange>* changes : {&first.changes, &copy}) {
-    for (const StateChange& change : *changes) uncertain_.insert(change.key);
-  }
+  for (Row* row : first.rows) row->uncertain = row->uncertain || !same;
 }
 
-std::map<States::Key, States::Row> States::rows() const {
-  std::map<Key, Row> rows;
-  for (const auto& [key, cells] : cells_) {
-    // These texts are in the order of time.
-    if (first_counts_ && key[time_] < rows_from_) continue;
-    Row& row = rows[key];
-    row.values.resize(columns_);
-    row.uncertain = uncertain_.contains(key);
-    for (const auto& [column, cell] : cells) {
-      row.uncertain = row.uncertain || (cell.is_tied && cell.doubtful.contains(cell.order.version));
-      if (cell.gone) continue;
-      row.is_there = true;
-      row.values[column] = cell.value;
-    }
-  }
-  for (const Key& key : uncertain_) {
-    Row& row = rows[key];
-    row.values.resize(columns_);
-    row.uncertain = true;
-  }
-  return rows;
+bool States::Row::is_there() const {
+  return std::any_of(cells.begin(), cells.end(), [](const Cell& c) { return c.partition != nullptr && !c.gone; });
 }
+
+std::optional<std::string> States::Row::value(std::size_t column) const {
+  const Cell& cell = cells[column];
+  return cell.partition == nullptr || cell.gone ? std::nullopt : cell.value;
+}
+
+bool States::Row::is_uncertain() const {
+  if (uncertain) return true;
+  for (std::size_t column = 0; column < cells.size(); ++column) {
+    if (cells[column].is_tied && doubtful.contains({column, cells[column].version})) return true;
+  }
+  return false;
+}
+
+// These texts are in the order of time.
+bool States::is_archived(const Key& key) const { return first_counts_ && key[time_] < rows_from_; }
 
 }  // namespace daybook::verify

@@ -5,7 +5,6 @@
 #include <absl/container/flat_hash_map.h>
 
 #include <array>
-#include <compare>
 #include <cstdint>
 #include <map>
 #include <nlohmann/json.hpp>
@@ -51,49 +50,53 @@ class States {
 
   explicit States(const ViewDefinition& definition);
 
-  // The first copy of an event.
+  struct Row;
+  // The first copy of an event, as far as it is needed to judge others.
   struct First {
-    TopicPartition partition;
+    const TopicPartition* partition = nullptr;
     std::int64_t offset = 0;
-    std::vector<StateChange> changes;
+    std::size_t content = 0;  // a hash of what it says
+    std::vector<Row*> rows;
   };
   const First* find(const Identity& identity) const;
   void add(const Identity& identity, const TopicPartition& partition, std::int64_t offset,
            const std::vector<StateChange>& changes);
   // The worker may have taken `copy` in place of the first, or after it.
   void doubt(const First& first, const std::vector<StateChange>& copy);
+  static std::size_t content_of(const std::vector<StateChange>& changes);
 
   // Rows before this time (as PostgreSQL prints it in UTC) were archived: events make none of them.
   void pass_over_before(std::string time) { rows_from_ = std::move(time); }
 
-  struct Row {
-    std::vector<std::optional<std::string>> values;
-    bool is_there = false;
-    bool uncertain = false;
+  struct Cell {
+    const TopicPartition* partition = nullptr;  // where its state is from; nullptr: no event named this column
+    std::int64_t version = 0;
+    std::int64_t offset = 0;
+    std::optional<std::string> value;
+    bool gone = false;
+    bool is_tied = false;  // another event of the same version says something else
   };
-  std::map<Key, Row> rows() const;
+  struct Row {
+    std::vector<Cell> cells;                                  // by column
+    std::set<std::pair<std::size_t, std::int64_t>> doubtful;  // columns and versions of events whose place is not sure
+    bool uncertain = false;
+
+    bool is_there() const;
+    std::optional<std::string> value(std::size_t column) const;
+    bool is_uncertain() const;
+  };
+  // All that events named, those that are gone among them.
+  const std::map<Key, Row>& rows() const { return rows_; }
+  // Such a row has to be in no table.
+  bool is_archived(const Key& key) const;
 
  private:
-  struct Order {
-    std::int64_t version = 0;
-    TopicPartition partition;
-    std::int64_t offset = 0;
-    auto operator<=>(const Order&) const = default;
-  };
-  struct Cell {
-    Order order;
-    bool gone = false;
-    std::optional<std::string> value;
-    bool is_tied = false;             // another event of the same version says something else
-    std::set<std::int64_t> doubtful;  // versions of events whose place is not sure
-  };
-
   bool first_counts_;
   std::size_t columns_;
   std::size_t time_;  // of a log: the place of the timestamp in the key
   std::string rows_from_;
-  std::map<Key, std::map<std::size_t, Cell>> cells_;
-  std::set<Key> uncertain_;
+  std::map<Key, Row> rows_;
+  std::set<TopicPartition> partitions_;
   absl::flat_hash_map<Identity, First> firsts_;
 };
 

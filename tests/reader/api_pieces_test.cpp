@@ -94,10 +94,32 @@ TEST_CASE("values of a key have one spelling") {
   CHECK(spelled(KeyType::date, "2026-02-28") == "2026-02-28");
   for (const char* wrong : {"2026-02-29", "2026-2-28", "today", "infinity", "0000-01-01", ""})
     CHECK(spelled(KeyType::date, wrong) == "none");
+  CHECK(spelled(KeyType::timestamp, "2026-11-23T18:29:00.5+05:45") == "2026-11-23T12:44:00.500000Z");
+  CHECK(spelled(KeyType::timestamp, "2026-11-23T18:29:00") == "none");
   CHECK(spelled(KeyType::text, "") == "");
   CHECK(spelled(KeyType::text, std::string(1000, 'x')) == std::string(1000, 'x'));
   CHECK(spelled(KeyType::text, std::string(1001, 'x')) == "none");
   CHECK(spelled(KeyType::text, "\xff") == "none");
+}
+
+TEST_CASE("values of columns have one spelling") {
+  const auto spelled = [](ColumnType type, std::string_view text, int scale = 0) {
+    return canonical_value(ValueColumn{"x", Aggregate::sum, type, scale, false}, text).value_or("none");
+  };
+  CHECK(spelled(ColumnType::int4, "-2147483648") == "-2147483648");
+  CHECK(spelled(ColumnType::int4, "2147483648") == "none");
+  CHECK(spelled(ColumnType::int8, "2147483648") == "2147483648");
+  CHECK(spelled(ColumnType::decimal, "7.5", 2) == "7.50");
+  CHECK(spelled(ColumnType::decimal, "7.555", 2) == "none");
+  CHECK(spelled(ColumnType::boolean, "true") == "true");
+  CHECK(spelled(ColumnType::boolean, "t") == "none");
+  CHECK(spelled(ColumnType::timestamp, "2026-11-23T18:29:00.5+05:45") == "2026-11-23T12:44:00.500000Z");
+  CHECK(spelled(ColumnType::timestamp, "2026-11-23") == "none");
+  CHECK(spelled(ColumnType::date, "2026-11-23") == "2026-11-23");
+  CHECK(spelled(ColumnType::uuid, "0A0B0C0D-0102-0304-0506-0708090A0B0C") == uuid);
+  CHECK(spelled(ColumnType::text, std::string(4000, 'x')) == std::string(4000, 'x'));
+  CHECK(spelled(ColumnType::text, std::string(4001, 'x')) == "none");
+  CHECK(spelled(ColumnType::json, "{}") == "none");
 }
 
 TEST_CASE("the parts of a key") {

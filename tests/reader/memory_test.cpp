@@ -36,7 +36,7 @@ const AnswerStyle style{"v", "private, max-age=5"};
 struct Fixture {
   Frontier frontier;
   Cache cache{{true, true, 1 << 20, 4}, frontier, [](const ChangedRow& row) {
-                return make_row(style, HotRow::Kind::row, row.json);
+                return row.gone ? make_absent(style) : make_row(style, HotRow::Kind::row, row.json);
               }};
 
   HotRowPtr loaded(const std::string& key, std::int64_t seq, HotRowPtr row) {
@@ -94,6 +94,23 @@ TEST_CASE("feed entries are read") {
     CHECK(change.rows[1].key == key_of(2, "0001-01-01"));
     CHECK(key_of_row(view, change.rows[1].json) == change.rows[1].key);
   }
+  SUBCASE("rows that are gone, by their keys") {
+    ViewDefinition states;
+    states.kind = ViewKind::latest;
+    states.key = {{"na\"me", KeyType::text, ""}, {"n", KeyType::integer, ""}, {"at", KeyType::timestamp, ""}};
+    Change change;
+    read_change(
+        states, "rows",
+        R"([["a\"b",-5,"2026-11-23T10:00:00.500000Z"],{"na\"me":"x","n":7,"at":"2026-11-23T10:00:00.000001Z"}])",
+        change);
+    REQUIRE(change.rows.size() == 2);
+    CHECK(change.rows[0].gone);
+    CHECK(key_texts(states, change.rows[0].key) ==
+          std::vector<std::string>{"a\"b", "-5", "2026-11-23T10:00:00.500000Z"});
+    CHECK(change.rows[0].json == R"({"na\"me":"a\"b","n":-5,"at":"2026-11-23T10:00:00.500000Z"})");
+    CHECK(!change.rows[1].gone);
+    CHECK(key_texts(states, change.rows[1].key).back() == "2026-11-23T10:00:00.000001Z");
+  }
   SUBCASE("keys and ranges") {
     Change change;
     read_change(view, "keys",
@@ -133,6 +150,21 @@ TEST_CASE("keys of every type go to text and back") {
   CHECK(key_of_row(view, R"({"n":-5,"t":"a\"\\\n","d":"2024-02-29","x":1})") == key);
   CHECK_THROWS(key_texts(view, key + "x"));
   CHECK_THROWS(key_texts(view, key.substr(0, key.size() - 1)));
+}
+
+TEST_CASE("a row that goes is absent at once, in memory and for a load under way") {
+  Fixture f;
+  const std::string key = key_of(1, "2026-01-05"), other = key_of(2, "2026-01-05");
+  f.loaded(key, 1, row(json_of(1, "2026-01-05", 4)));
+  REQUIRE(f.cache.begin_load(other).present == nullptr);
+  Change change;
+  change.rows = {{key, "{}", true}, {other, "{}", true}};
+  f.apply(2, change);
+  REQUIRE(f.cache.find(key) != nullptr);
+  CHECK(f.cache.find(key)->kind == HotRow::Kind::absent);
+  const auto finished = f.cache.finish_load(other, {1, "", row(json_of(2, "2026-01-05", 4))});
+  REQUIRE(std::holds_alternative<HotRowPtr>(finished));
+  CHECK(std::get<HotRowPtr>(finished)->kind == HotRow::Kind::absent);
 }
 
 TEST_CASE("races of loads and changes") {

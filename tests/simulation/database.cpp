@@ -74,6 +74,7 @@ void Database::fail_over() {
   State former = state();
   State& chosen = history_[chaos_.below(static_cast<std::uint32_t>(history_.size()))];
   table_ = chosen.table;
+  states_ = chosen.states;
   positions_ = chosen.positions;
   chunks_ = chosen.chunks;
   head_ = chosen.head;
@@ -167,6 +168,17 @@ bool Database::apply(const RowChanges& changes, Table& table) const {
         if (changes.keys[row] == key) values[0] = changes.changes[0][row];
       }
     }
+  }
+  return true;
+}
+
+bool Database::apply_states(const std::vector<StateFold::Kept>& batch, StateTable& states) const {
+  if (!MemoryStore::apply_states(batch, states)) return false;
+  for (const StateFold::Kept& state : batch) {
+    const std::pair<std::string, std::uint32_t> place(state.key, state.part);
+    if (DAYBOOK_DEFECT("an older state takes a newer one's place"))
+      states[place] = {state.order, state.gone, std::string(state.values)};
+    if (DAYBOOK_DEFECT("what is gone is forgotten") && state.gone) states.erase(place);
   }
   return true;
 }

@@ -67,10 +67,12 @@ class Database : public test::MemoryStore {
   std::string next_nonce() override;
   void keep_fingerprints(const Batch& batch) override;
   bool apply(const RowChanges& changes, Table& table) const override;
+  bool apply_states(const std::vector<StateFold::Kept>& batch, StateTable& states) const override;
 
  private:
   struct State {
     Table table;
+    StateTable states;
     std::map<TopicPartition, OwnedPosition> positions;
     std::map<std::int64_t, std::vector<Fingerprint>> chunks;
     Head head;
@@ -79,7 +81,9 @@ class Database : public test::MemoryStore {
     std::vector<DeadLetter> letters;
     std::vector<Move> moves;
   };
-  State state() const { return {table_, positions_, chunks_, head_, cluster_id_, paused_, dead_letters, moves_}; }
+  State state() const {
+    return {table_, states_, positions_, chunks_, head_, cluster_id_, paused_, dead_letters, moves_};
+  }
   void remember() {
     if (history_.size() == 6) history_.erase(history_.begin() + chaos_.below(6));
     history_.push_back(state());

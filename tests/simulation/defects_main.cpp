@@ -53,6 +53,11 @@ constexpr Defect defects[] = {
     {"loop", "a pause is not stored"},
     {"loop", "a short log pauses at once"},
     {"loop", "a stall ends with the next batch"},
+    // In a `latest` view.
+    {"states", "an older state takes a newer one's place"},
+    {"states", "what is gone is forgotten"},
+    {"states", "the fingerprint chunk is forgotten"},
+    {"states", "a condemned event is passed over"},
 };
 constexpr std::uint32_t seeds_max = 200;
 
@@ -64,11 +69,13 @@ bool defect_is_on(std::string_view name) { return name == defect; }
 
 int main() {
   using namespace daybook;
-  const simulation::Events events = simulation::make_events();
+  const simulation::Events summary = simulation::make_events();
+  const simulation::Events latest = simulation::make_latest_events();
   int missed = 0;
   std::printf("%-6s %-50s %6s  %s\n", "where", "defect", "seed", "what did not hold");
   for (const Defect& d : defects) {
     defect = d.name;
+    const simulation::Events& events = std::string_view(d.where) == "states" ? latest : summary;
     std::uint32_t seed = 0;
     std::optional<simulation::Violation> violation;
     while (!violation && seed < seeds_max) {

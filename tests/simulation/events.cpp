@@ -21,9 +21,10 @@ std::pair<std::uint64_t, std::uint64_t> bits(const Fingerprint& f) {
 std::string facility(int n) { return "00000000-0000-4000-8000-00000000000" + std::to_string(n % facilities); }
 std::string day(int n) { return "2026-03-0" + std::to_string(1 + n % days); }
 
-// `padding`: bytes that no view reads.
-std::string event_text(const std::string& id, int n, const std::string& quantity, int padding = 0) {
+// `padding`: bytes that no view reads. `version`: of a state; none: 0.
+std::string event_text(const std::string& id, int n, const std::string& quantity, int version, int padding = 0) {
   std::string head = R"({"specversion":"1.0","source":"/s","id":")" + id + "\",";
+  if (version > 0) head += R"("version":)" + std::to_string(version) + ",";
   if (padding > 0) head += R"("note":")" + std::string(static_cast<std::size_t>(padding), 'x') + "\",";
   switch (n % 7) {
     case 0:
@@ -45,21 +46,25 @@ Events::Events(const ViewDefinition& definition) : view_(definition) {
   // More than any run has: copies are always within the window.
   view_.deduplication_window_events = 4'000;
   const auto scattered = [](int i) { return static_cast<int>(static_cast<unsigned>(i) * 2654435761U >> 8 & 0xFFFFF); };
+  // Of states each has another one, and they come in no order.
+  const auto version = [this](int i, int group) { return view_.has_states() ? 1 + i * 7919 % 10007 * 4 + group : 0; };
   const auto quantity = [&](int i) { return std::to_string(scattered(i) % 41 - 20); };
   // Some are large: batches and copies kept of them reach their bounds in bytes.
   const auto padding = [](int i) { return i % 4 == 0 ? 5'000 : 0; };
-  valid = add(1'200, Event::Kind::valid,
-              [&](int i) { return event_text("e" + std::to_string(i), scattered(i), quantity(i), padding(i)); });
+  valid = add(1'200, Event::Kind::valid, [&](int i) {
+    return event_text("e" + std::to_string(i), scattered(i), quantity(i), version(i, 0), padding(i));
+  });
   // The ids of the first ones again, with other data.
   reused = add(1'200, Event::Kind::valid, [&](int i) {
-    return event_text("e" + std::to_string(i), scattered(i) / 7 * 7 + 4, std::to_string(1000 + i));
+    return event_text("e" + std::to_string(i), scattered(i) / 7 * 7 + 4, std::to_string(1000 + i), version(i, 1));
   });
-  poison = add(60, Event::Kind::poison,
-               [&](int i) { return event_text("p" + std::to_string(i), scattered(i) / 7 * 7 + 4, "3000000000"); });
+  poison = add(60, Event::Kind::poison, [&](int i) {
+    return event_text("p" + std::to_string(i), scattered(i) / 7 * 7 + 4, "3000000000", version(i, 2));
+  });
   invalid = add(40, Event::Kind::invalid, [&](int i) {
     switch (i % 4) {
       case 0:
-        return event_text("i" + std::to_string(i), 4, "\"many\"", padding(i));
+        return event_text("i" + std::to_string(i), 4, "\"many\"", version(i, 0), padding(i));
       case 1:
         return std::string("{");
       case 2:
@@ -75,7 +80,7 @@ Events::Events(const ViewDefinition& definition) : view_(definition) {
   });
   // Of a log that took the place of the right one.
   foreign = add(300, Event::Kind::valid,
-                [&](int i) { return event_text("f" + std::to_string(i), scattered(i), quantity(i)); });
+                [&](int i) { return event_text("f" + std::to_string(i), scattered(i), quantity(i), version(i, 3)); });
   judge();
 }
 
@@ -108,6 +113,7 @@ void Events::judge() {
     }
     if (!contributes) continue;
     for (const verify::Change& change : event.judgement.changes) rows.try_emplace(change.key, 0);
+    for (const verify::StateChange& state : event.judgement.states) rows.try_emplace(state.key, 0);
     event.identity =
         identities.try_emplace(event.judgement.identity, static_cast<int>(identities.size())).first->second;
   }

@@ -34,7 +34,7 @@ struct Event {
   int identity = -1;  // the same for all events with this source and id
   Fingerprint fingerprint;
   verify::Judgement judgement;
-  std::vector<RowAmount> amounts;
+  std::vector<RowAmount> amounts;  // `summary`
 };
 
 // A range of events() that serve one purpose.

@@ -3,6 +3,8 @@
 #include <algorithm>
 
 #include "tests/simulation/database.h"
+#include "tests/support/state_text.h"
+#include "verify/compare.h"
 
 namespace daybook::simulation {
 namespace {
@@ -25,6 +27,7 @@ void Invariants::check(const SimulatedLog& log, const Database& database) {
   ++checks_;
   collect_applied(database);
   compare_with_log(log, database);
+  if (events_.view().has_states()) return compare_states(database);
   compare_rows(database);
 }
 
@@ -121,6 +124,47 @@ void Invariants::compare_rows(const Database& database) {
   if (found != expected) throw Violation{"rows are the fold of the events", fmt::format("{} of {}", found, expected)};
 }
 
+// Each column is what the applied event with the greatest version says of it.
+void Invariants::compare_states(const Database& database) const {
+  struct Cell {
+    std::int64_t version = -1;
+    bool gone = false;
+    std::optional<std::string> value;
+  };
+  std::map<verify::Key, std::map<std::size_t, Cell>> cells;
+  for (const int number : applied_) {
+    if (number < 0) continue;
+    for (const verify::StateChange& state : events_[number].judgement.states) {
+      for (const auto& [column, value] : state.values) {
+        Cell& cell = cells[state.key][column];
+        if (cell.version < state.version) cell = {state.version, state.gone, value};
+      }
+    }
+  }
+  std::map<verify::Key, std::vector<std::optional<std::string>>> expected;
+  for (const auto& [key, row] : cells) {
+    for (const auto& [column, cell] : row) {
+      if (cell.gone) continue;
+      auto& values = expected[key];
+      values.resize(events_.view().columns.size());
+      values[column] = cell.value;
+    }
+  }
+  const auto rows = test::rows_of(events_.view(), database.states());
+  for (const auto& [key, values] : rows) {
+    const auto found = expected.find(key);
+    if (found == expected.end()) throw Violation{"rows are the newest states", "a row that is gone: " + key[0]};
+    for (std::size_t c = 0; c < values.size(); ++c) {
+      if (values[c] != found->second[c])
+        throw Violation{"rows are the newest states",
+                        fmt::format("{} {}: {}, expected {}", key[0], events_.view().columns[c].name,
+                                    values[c].value_or("NULL"), found->second[c].value_or("NULL"))};
+    }
+  }
+  if (rows.size() != expected.size())
+    throw Violation{"rows are the newest states", fmt::format("{} of {}", rows.size(), expected.size())};
+}
+
 void Invariants::check_with_verify(const SimulatedLog& log, const Database& database) const {
   verify::Recomputation recomputation(events_.view());
   for (const auto& [partition, records] : log.partitions) recomputation.expect(partition, 0, records.end);
@@ -138,6 +182,13 @@ void Invariants::check_with_verify(const SimulatedLog& log, const Database& data
   for (const verify::DeadLetterDifference& difference : recomputation.dead_letter_differences()) {
     throw Violation{"verify agrees", "dead letters at " + to_string(difference.partition, difference.offset) + ": " +
                                          difference.code + " " + difference.detail};
+  }
+  if (events_.view().has_states()) {
+    const verify::Comparison found =
+        verify::compare_states(test::rows_of(events_.view(), database.states()), recomputation, 1);
+    if (found.differing_rows > 0)
+      throw Violation{"verify agrees", verify::describe_key(events_.view(), found.rows.front().key) + " differs"};
+    return;
   }
   const std::map<verify::Key, verify::ExpectedRow> expected = recomputation.expected_rows();
   const test::Rows rows = database.rows();

@@ -30,6 +30,7 @@ class Invariants {
   void collect_applied(const Database& database);
   void compare_with_log(const SimulatedLog& log, const Database& database);
   void compare_rows(const Database& database);
+  void compare_states(const Database& database) const;
   int row_of(const std::string& key);
   std::string name_of(int event) const;
 

@@ -35,10 +35,14 @@ int main(int argc, char** argv) {
   std::uint32_t seed = 0;
   app.add_option("--seeds", range, "Runs these seeds, A-B")->capture_default_str();
   CLI::Option* const one = app.add_option("--seed", seed, "Runs one seed and prints its history");
+  std::string kind = "summary";
+  app.add_option("--kind", kind, "Of a view of this kind: summary or latest")
+      ->check(CLI::IsMember({"summary", "latest"}))
+      ->capture_default_str();
   app.footer("Example: simulation --seed 17");
   CLI11_PARSE(app, argc, argv);
 
-  const Events events = make_events();
+  const Events events = kind == "latest" ? make_latest_events() : make_events();
   Totals totals;
   if (*one) {
     std::vector<std::string> history;

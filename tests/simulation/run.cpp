@@ -37,6 +37,20 @@ Events make_events() {
   return Events(load_definitions({DAYBOOK_SOURCE_DIR "/schemas/bloodbank/views/dashboard_daily_summary.json"}).front());
 }
 
+Events make_latest_events() {
+  return Events(std::get<ViewDefinition>(read_definition(R"({
+    "view": "newest", "kind": "latest", "key": [{"name": "facility_id", "type": "uuid"}],
+    "columns": [{"name": "quantity", "type": "bigint"}, {"name": "at", "type": "timestamp"},
+                {"name": "sent", "type": "int"}],
+    "sources": [
+      {"topic": "bloodbank.events", "event": "bloodbank.stock.changed", "key": {"facility_id": "/data/facility_id"},
+       "version": "/version", "set": {"quantity": "/data/quantity", "at": "/time"}},
+      {"topic": "bloodbank.events", "event": "bloodbank.units.transferred", "version": "/version",
+       "key": {"facility_id": "/data/dispatched_to_id"}, "set": {"sent": "/data/quantity"}},
+      {"topic": "bloodbank.events", "event": "bloodbank.request.created", "key": {"facility_id": "/data/facility_id"},
+       "version": "/version", "delete": true}]})")));
+}
+
 std::optional<Violation> run_seed(const Events& events, std::uint32_t seed, Totals& totals,
                                   std::vector<std::string>* history) {
   World world(events, seed, history);

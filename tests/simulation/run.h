@@ -15,6 +15,8 @@ namespace daybook::simulation {
 
 // The events that the view `dashboard_daily_summary` reads.
 Events make_events();
+// Those of a `latest` view with two parts, on the same topic.
+Events make_latest_events();
 
 struct Totals {
   std::uint64_t records = 0, commits = 0, checks = 0;

@@ -116,8 +116,11 @@ class MemoryStore : public Store {
     CommittedElsewhere elsewhere{hits(batch, others)};
     if (!elsewhere.identities.empty()) return elsewhere;
     Table next = table_;
-    if (!apply(batch.row_changes(), next)) return refuse(batch);
+    StateTable next_states = states_;
+    const bool fits = view_.has_states() ? apply_states(batch.states(), next_states) : apply(batch.row_changes(), next);
+    if (!fits) return refuse(batch);
     table_.swap(next);
+    states_.swap(next_states);
     move_positions(batch);
     ++head_.seq;
     head_.nonce = next_nonce();
@@ -126,6 +129,15 @@ class MemoryStore : public Store {
     return Applied{head_, others};
   }
   std::optional<std::chrono::seconds> expire() override { return std::nullopt; }
+
+  // Of a `latest` view: of each part of each row the state that counts.
+  struct KeptState {
+    StateOrder order;
+    bool gone = false;
+    std::string values;
+  };
+  using StateTable = std::map<std::pair<std::string, std::uint32_t>, KeptState>;
+  const StateTable& states() const { return states_; }
 
   Rows rows() const {
     Rows rows;
@@ -215,9 +227,27 @@ class MemoryStore : public Store {
     return true;
   }
 
+  // A newer state takes the place of an older one. A bigint beyond 32 bits stands for what an index can't hold.
+  virtual bool apply_states(const std::vector<StateFold::Kept>& batch, StateTable& states) const {
+    const std::vector<std::size_t> parts = view_.parts();
+    for (const StateFold::Kept& state : batch) {
+      std::string_view values = state.values;
+      for (std::size_t c = 0; c < parts.size() && !state.gone; ++c) {
+        if (parts[c] != state.part) continue;
+        const std::optional<std::string_view> value = state_values::next(values);
+        if (!value || view_.columns[c].type != ColumnType::int8) continue;
+        if (static_cast<std::int64_t>(row_key::load_big_endian<std::uint64_t>(value->data())) > INT_MAX) return false;
+      }
+      KeptState& kept = states[{std::string(state.key), state.part}];
+      if (kept.order < state.order) kept = {state.order, state.gone, std::string(state.values)};
+    }
+    return true;
+  }
+
   const ViewDefinition view_;
   mutable std::mutex mutex_;
   Table table_;
+  StateTable states_;
   std::map<TopicPartition, OwnedPosition> positions_;
   std::map<std::int64_t, std::vector<Fingerprint>> chunks_;
   Head head_{0, "0"};

@@ -48,7 +48,7 @@ class PgView {
     for (const char* slot : {"0", "1", "2"}) {
       transaction.exec("DROP TABLE daybook.seen_" + g + "_" + slot + ", daybook.change_" + g + "_" + slot);
     }
-    for (const char* table : {"dead_letter", "position_move", "position", "view_head"}) {
+    for (const char* table : {"log_partition", "dead_letter", "position_move", "position", "view_head"}) {
       transaction.exec("DELETE FROM daybook." + std::string(table) + " WHERE generation = " + g);
     }
     transaction.exec("DELETE FROM daybook.generation WHERE id = " + g);

@@ -70,6 +70,24 @@ inline std::vector<std::string> sql_key(const ViewDefinition& view, std::string_
   return texts;
 }
 
+// The rows that these states make.
+inline std::map<RowKeyText, std::vector<std::optional<std::string>>> rows_of(const ViewDefinition& view,
+                                                                             const MemoryStore::StateTable& states) {
+  const std::vector<std::size_t> parts = view.parts();
+  std::map<RowKeyText, std::vector<std::optional<std::string>>> rows;
+  for (const auto& [place, state] : states) {
+    if (state.gone) continue;
+    auto& row = rows[sql_key(view, place.first)];
+    row.resize(view.columns.size());
+    std::string_view values = state.values;
+    for (std::size_t i = 0; i < parts.size(); ++i) {
+      if (parts[i] != place.second) continue;
+      if (const auto bytes = state_values::next(values)) row[i] = value_text(view.columns[i], *bytes);
+    }
+  }
+  return rows;
+}
+
 inline std::string text_of(const std::vector<std::string>& key, std::int64_t version, const std::string& column,
                            bool gone, const std::optional<std::string>& value) {
   std::string text;

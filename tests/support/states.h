@@ -44,6 +44,25 @@ inline ViewDefinition people() {
   return std::get<ViewDefinition>(std::move(read));
 }
 
+// One row for each event of two topics; events of some have the same key.
+inline ViewDefinition entries() {
+  static constexpr const char* text = R"({
+    "view": "entries", "kind": "log",
+    "key": [{"name": "app", "type": "text"}, {"name": "at", "type": "timestamp"}, {"name": "number", "type": "int"}],
+    "columns": [
+      {"name": "message", "type": "text", "required": true}, {"name": "took", "type": "decimal", "scale": 6},
+      {"name": "detail", "type": "json"}],
+    "partition": "day",
+    "sources": [
+      {"topic": "apps", "event": "logged", "key": {"app": "/data/app", "at": "/time", "number": "/data/n"},
+       "set": {"message": "/data/message", "took": "/data/took"}},
+      {"topic": "web", "event": "failed", "key": {"app": "/data/app", "at": "/time", "number": "/data/n"},
+       "set": {"message": "/data/message", "detail": "/data/detail"}}]})";
+  DefinitionOrMistakes read = read_definition(text);
+  if (const auto* mistakes = std::get_if<std::vector<DefinitionMistake>>(&read)) FAIL(to_string(mistakes->front()));
+  return std::get<ViewDefinition>(std::move(read));
+}
+
 struct TopicRecord {
   std::string topic;
   std::string value;
@@ -107,6 +126,28 @@ inline std::vector<TopicRecord> people_events(std::mt19937& random, int events, 
   return records;
 }
 
+// Events of that view on ten days. `numbers`: how many there are beside app and time; with few some keys are alike.
+inline std::vector<TopicRecord> entry_events(std::mt19937& random, int events, std::uint32_t numbers) {
+  const auto below = [&random](std::uint32_t n) { return random() % n; };
+  std::vector<TopicRecord> records;
+  for (int i = 0; i < events; ++i) {
+    const bool failed = below(3) == 0;
+    nlohmann::json data = {{"app", below(2) == 0 ? "a" : "größe"}, {"n", below(numbers)}};
+    if (below(20) > 0) data["message"] = "message " + std::to_string(i);
+    if (!failed && below(2) == 0) data["took"] = static_cast<double>(below(1000)) / 64;
+    if (failed) data["detail"] = {{"i", i}};
+    const nlohmann::json event = {{"specversion", "1.0"},
+                                  {"source", "/s"},
+                                  {"id", std::to_string(i)},
+                                  {"type", failed ? "failed" : "logged"},
+                                  {"time", "2026-03-1" + std::to_string(below(10)) + "T0" + std::to_string(below(3)) +
+                                               ":00:00.00000" + std::to_string(below(2)) + "+01:00"},
+                                  {"data", data}};
+    records.push_back({failed ? "web" : "apps", event.dump()});
+  }
+  return records;
+}
+
 // Each record on a random partition of its topic, in the order given.
 inline Log log_of(std::mt19937& random, const std::vector<TopicRecord>& records, int partitions) {
   Log log;
@@ -149,9 +190,10 @@ inline std::string text_of(const verify::TableRows& rows) {
   return text;
 }
 
-// What verify finds different between the table and the log; empty: nothing.
-inline std::string verified(PgView& pg, const Log& log) {
+// What verify finds different between the table and the log; empty: nothing. `rows_from`: what was before is archived.
+inline std::string verified(PgView& pg, const Log& log, const std::string& rows_from = "") {
   verify::Recomputation recomputation(pg.view());
+  recomputation.pass_over_before(rows_from);
   for (const auto& [partition, records] : log)
     recomputation.expect(partition, 0, records.empty() ? 0 : records.rbegin()->first + 1);
   for (const DeadLetter& letter : pg.dead_letters())
