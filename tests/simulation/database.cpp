@@ -79,7 +79,7 @@ void Database::fail_over() {
   head_ = chosen.head;
   cluster_id_ = chosen.cluster_id;
   paused_ = chosen.paused;
-  dead_letters = chosen.letters;
+  dead_letters_ = chosen.letters;
   moves_ = chosen.moves;
   owner_.clear();
   // The other server may come back one day, as it was.
