@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <memory>
+#include <optional>
 #include <thread>
 
 #include "cli/command.h"
@@ -23,6 +24,7 @@ struct Options {
   bool anywhere = false;
   unsigned threads = std::max(1U, std::thread::hardware_concurrency());
   std::size_t connections = 10'000;
+  std::optional<std::size_t> streams;  // nine tenths of the connections: the others are for requests
   DatabaseOptions database;
   reader::ReaderSettings reader;
   std::size_t cache_mib = 256;
@@ -121,7 +123,8 @@ void run(Options& options) {
   reader::Reader reader(options.reader);
   reader::Front front(
       reader, gate,
-      {DAYBOOK_VERSION, std::chrono::seconds(options.max_age_s), std::chrono::milliseconds(options.slow_ms)});
+      {DAYBOOK_VERSION, std::chrono::seconds(options.max_age_s), std::chrono::milliseconds(options.slow_ms),
+       options.streams.value_or(std::max<std::size_t>(1, options.connections - options.connections / 10))});
   // Also when the server can't listen: the feed calls the front until the reader has stopped.
   const absl::Cleanup stop_reader = [&reader] { reader.stop(); };
   http::ServerLimits limits;
@@ -160,6 +163,11 @@ void add_reader_command(CLI::App& app, int& code) {
       ->envname("DAYBOOK_CONNECTIONS")
       ->check(CLI::Range(1, 1'000'000))
       ->capture_default_str();
+  command
+      ->add_option("--streams", options->streams,
+                   "Connections that may follow changes, at once; without it nine tenths of --connections")
+      ->envname("DAYBOOK_STREAMS")
+      ->check(CLI::Range(1, 1'000'000));
   add_database_pool_options(*command, *options);
   add_memory_options(*command, *options);
   add_access_options(*command, *options);

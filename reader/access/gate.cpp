@@ -186,8 +186,6 @@ Gate::Gate(GateSettings settings)
   if (settings_.jwks_file.empty() && (!settings_.jwt.issuer.empty() || !settings_.jwt.audiences.empty()))
     throw UsageError(
         "issuer and audience are checked in JWTs only, and no JWT is taken without keys: give --jwks FILE");
-  if (settings_.jwt.leeway.count() < 0 || settings_.jwt.leeway.count() > 3600)
-    throw UsageError("leeway: found " + std::to_string(settings_.jwt.leeway.count()) + " s, expected 0 to 3600 s");
   auto snapshot = std::make_shared<Snapshot>();
   std::string mistakes;
   const auto collect = [&mistakes](const std::string& path, auto read) {
@@ -264,6 +262,29 @@ Admission Gate::refuse(const Refusal& refusal, std::string_view peer, std::strin
   return {401, std::string(words.description), std::move(headers), nullptr};
 }
 
+std::variant<Known, Refusal> Gate::identify(const Snapshot& files, std::string_view authorization, Time now) const {
+  if (!settings_.access_is_on()) return Known{everybody_};
+  if (authorization.empty()) return Refusal{Reason::missing, "no Authorization header"};
+  const std::optional<std::string_view> token = bearer_token(authorization);
+  if (!token) return Refusal{Reason::malformed, "Authorization is not \"Bearer TOKEN\""};
+  if (token->starts_with(token_prefix)) return files.tokens->find(*token, now);
+  if (settings_.jwks_file.empty()) return Refusal{Reason::rejected, "no API token, and no JWT is taken without --jwks"};
+  // Such a one says so, before anything is computed of it.
+  if (token->size() > max_jwt_bytes) return verify_jwt(*token, *files.keys, settings_.jwt, now);
+  const Sha256 hash = sha256(*token);
+  if (auto found = files.verified->find(hash, now)) return std::move(*found);
+  std::variant<Known, Refusal> outcome = verify_jwt(*token, *files.keys, settings_.jwt, now);
+  if (const Known* good = std::get_if<Known>(&outcome)) files.verified->keep(hash, *good, now);
+  return outcome;
+}
+
+IdentityPtr Gate::who_is(std::string_view authorization, Time now) {
+  read_again_when_changed(now);
+  const std::variant<Known, Refusal> outcome = identify(*current(), authorization, now);
+  const Known* known = std::get_if<Known>(&outcome);
+  return known == nullptr ? nullptr : known->who;
+}
+
 Admission Gate::admit(std::string_view authorization, std::string_view peer, std::string_view path, Time now) {
   read_again_when_changed(now);
   const Snapshot& files = *current();
@@ -294,33 +315,10 @@ Admission Gate::admit(std::string_view authorization, std::string_view peer, std
   if (files.limiter != nullptr) {
     if (auto refused = limit(Policy::By::address, address)) return std::move(*refused);
   }
-  Known known;
-  if (!settings_.access_is_on()) {
-    known.who = everybody_;
-    known.client = address;
-  } else {
-    if (authorization.empty()) return refuse({Reason::missing, "no Authorization header"}, peer, rates.lines(), now);
-    const std::optional<std::string_view> token = bearer_token(authorization);
-    if (!token) return refuse({Reason::malformed, "Authorization is not \"Bearer TOKEN\""}, peer, rates.lines(), now);
-    std::variant<Known, Refusal> outcome;
-    if (token->starts_with(token_prefix)) {
-      outcome = files.tokens->find(*token, now);
-    } else if (settings_.jwks_file.empty()) {
-      outcome = Refusal{Reason::rejected, "no API token, and no JWT is taken without --jwks"};
-    } else if (token->size() > max_jwt_bytes) {
-      outcome = verify_jwt(*token, *files.keys, settings_.jwt, now);  // says so, before anything is computed of it
-    } else {
-      const Sha256 hash = sha256(*token);
-      if (auto found = files.verified->find(hash, now)) {
-        outcome = std::move(*found);
-      } else {
-        outcome = verify_jwt(*token, *files.keys, settings_.jwt, now);
-        if (const Known* good = std::get_if<Known>(&outcome)) files.verified->keep(hash, *good, now);
-      }
-    }
-    if (const Refusal* refusal = std::get_if<Refusal>(&outcome)) return refuse(*refusal, peer, rates.lines(), now);
-    known = std::get<Known>(std::move(outcome));
-  }
+  std::variant<Known, Refusal> outcome = identify(files, authorization, now);
+  if (const Refusal* refusal = std::get_if<Refusal>(&outcome)) return refuse(*refusal, peer, rates.lines(), now);
+  Known known = std::get<Known>(std::move(outcome));
+  if (!settings_.access_is_on()) known.client = address;
   if (files.limiter != nullptr) {
     if (auto refused = limit(Policy::By::token, known.client)) return std::move(*refused);
   }
