@@ -7,7 +7,10 @@
 #include <sys/resource.h>
 
 #include <algorithm>
+#include <condition_variable>
+#include <cstdlib>
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <thread>
 
@@ -103,18 +106,65 @@ void raise_open_files() {
   setrlimit(RLIMIT_NOFILE, &files);
 }
 
+// The signals that end a reader, and how long that may take: the database may never answer.
+class End {
+ public:
+  // Before any other thread is made, so that all of them have the signals blocked.
+  End() {
+    sigemptyset(&signals_);
+    sigaddset(&signals_, SIGTERM);
+    sigaddset(&signals_, SIGINT);
+    pthread_sigmask(SIG_BLOCK, &signals_, nullptr);
+    thread_ = std::thread([this] { watch(); });
+  }
+  // All has ended by then.
+  ~End() {
+    {
+      const std::lock_guard lock(mutex_);
+      has_ended_ = true;
+    }
+    changed_.notify_all();
+    pthread_kill(thread_.native_handle(), SIGTERM);  // it may still wait for one
+    thread_.join();
+  }
+  End(const End&) = delete;
+  End& operator=(const End&) = delete;
+
+  void wait_until_asked() {
+    std::unique_lock lock(mutex_);
+    changed_.wait(lock, [this] { return is_asked_; });
+  }
+
+ private:
+  static constexpr auto stop_max = http::ServerLimits().drain_timeout + std::chrono::seconds(5);
+
+  void watch() {
+    int signal = 0;
+    sigwait(&signals_, &signal);
+    std::unique_lock lock(mutex_);
+    is_asked_ = true;
+    changed_.notify_all();
+    if (changed_.wait_for(lock, stop_max, [this] { return has_ended_; })) return;
+    // Connections are closed by now; what is left are threads that wait for answers to SELECTs.
+    spdlog::warn("reader: the database does not answer: ending without it");
+    spdlog::default_logger()->flush();
+    std::_Exit(exit_code::ok);
+  }
+
+  sigset_t signals_{};
+  std::mutex mutex_;  // of what follows
+  std::condition_variable changed_;
+  bool is_asked_ = false;
+  bool has_ended_ = false;
+  std::thread thread_;
+};
+
 void run(Options& options) {
   const http::Address address = http::parse_address(options.listen);
   reader::check_exposure(address, options.gate.access_is_on(), options.anywhere);
   raise_open_files();
 
-  // Taken by sigwait() below. Blocked before any thread is made, so that all of them have it blocked.
-  sigset_t ends;
-  sigemptyset(&ends);
-  sigaddset(&ends, SIGTERM);
-  sigaddset(&ends, SIGINT);
-  pthread_sigmask(SIG_BLOCK, &ends, nullptr);
-
+  End end;
   reader::Gate gate(options.gate);
   options.reader.database = options.database.uri;
   options.reader.cache_bytes = options.cache_mib << 20;
@@ -135,8 +185,7 @@ void run(Options& options) {
     spdlog::info("reader: serves view {}, generation {}", view->definition().name, view->generation());
   spdlog::info("reader: http://{}", server.address());
 
-  int signal = 0;
-  sigwait(&ends, &signal);
+  end.wait_until_asked();
   spdlog::info("reader: stopping; requests under way are answered");
   front.stop();
   server.stop();

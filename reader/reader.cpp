@@ -89,7 +89,7 @@ Reader::Views Reader::renew(pqxx::connection& connection, const Views& before) {
         if (headless_told_.insert(id).second) {
           spdlog::error(
               "reader: view {} is not served: its generation {} has no row in daybook.view_head, where its last commit "
-              "should be; restore the database from a whole backup, or apply and rebuild the view",
+              "should be; restore the database from a whole backup",
               name, id);
         }
         continue;

@@ -25,6 +25,7 @@ std::optional<std::string> decode_base64url(std::string_view text) {
     return std::nullopt;
   }
   bytes.resize(size);
+  if (encode_base64url(bytes) != text) return std::nullopt;  // libsodium takes some bytes that are no letters
   return bytes;
 }
 

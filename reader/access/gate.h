@@ -48,9 +48,11 @@ class Gate {
   struct Log;
   using SnapshotPtr = std::shared_ptr<const Snapshot>;
 
-  const SnapshotPtr& current();
-  std::variant<Known, Refusal> identify(const Snapshot& files, std::string_view authorization, Time now) const;
+  struct Mine;
+
+  Mine& mine();
   void read_again_when_changed(Time now);
+  std::variant<Known, Refusal> identify(std::string_view token, const Snapshot& files, Time now) const;
   Admission refuse(const Refusal& refusal, std::string_view peer, std::string headers, Time now);
 
   const GateSettings settings_;
