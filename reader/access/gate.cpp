@@ -187,8 +187,6 @@ Gate::Gate(GateSettings settings)
   if (settings_.jwks_file.empty() && (!settings_.jwt.issuer.empty() || !settings_.jwt.audiences.empty()))
     throw UsageError(
         "issuer and audience are checked in JWTs only, and no JWT is taken without keys: give --jwks FILE");
-  if (settings_.jwt.leeway.count() < 0 || settings_.jwt.leeway.count() > 3600)
-    throw UsageError("leeway: found " + std::to_string(settings_.jwt.leeway.count()) + " s, expected 0 to 3600 s");
   auto snapshot = std::make_shared<Snapshot>();
   std::string mistakes;
   const auto collect = [&mistakes](const std::string& path, auto read) {
@@ -279,6 +277,16 @@ std::variant<Known, Refusal> Gate::identify(std::string_view token, const Snapsh
   std::variant<Known, Refusal> outcome = verify_jwt(token, *files.keys, settings_.jwt, now);
   if (const Known* good = std::get_if<Known>(&outcome)) files.verified->keep(hash, *good, now);
   return outcome;
+}
+
+IdentityPtr Gate::who_is(std::string_view authorization, Time now) {
+  if (!settings_.access_is_on()) return everybody_;
+  read_again_when_changed(now);
+  const std::optional<std::string_view> token = bearer_token(authorization);
+  if (!token) return nullptr;
+  const std::variant<Known, Refusal> outcome = identify(*token, *mine().files, now);
+  const Known* known = std::get_if<Known>(&outcome);
+  return known == nullptr ? nullptr : known->who;
 }
 
 Admission Gate::admit(std::string_view authorization, std::string_view peer, std::string_view path, Time now) {

@@ -40,6 +40,8 @@ class Gate {
   // `authorization`: that header's value, empty when there is none. `path` as sent. Any thread; looks at the files once
   // a second: a file that changed and is right replaces the one before, one that is wrong is named in the log.
   Admission admit(std::string_view authorization, std::string_view peer, std::string_view path, Time now);
+  // Who the holder of that token is by now, outside of all limits; null: it would be refused. Any thread.
+  IdentityPtr who_is(std::string_view authorization, Time now);
 
  private:
   struct Snapshot;
