@@ -7,6 +7,7 @@
 #include <mutex>
 #include <string>
 #include <string_view>
+#include <variant>
 
 #include "http/server.h"
 #include "reader/access/jwt.h"
@@ -45,8 +46,11 @@ class Gate {
   struct Log;
   using SnapshotPtr = std::shared_ptr<const Snapshot>;
 
-  const SnapshotPtr& current();
+  struct Mine;
+
+  Mine& mine();
   void read_again_when_changed(Time now);
+  std::variant<Known, Refusal> identify(std::string_view token, const Snapshot& files, Time now) const;
   Admission refuse(const Refusal& refusal, std::string_view peer, std::string headers, Time now);
 
   const GateSettings settings_;

@@ -149,6 +149,25 @@ TEST_CASE("API tokens") {
   CHECK(ask(gate, jwt("u", 1'900'000'000)).status == 401);
 }
 
+TEST_CASE("more callers than a thread remembers are each who they are") {
+  const Place place;
+  GateSettings settings;
+  constexpr int callers = 3000;
+  std::string entries;
+  for (int i = 0; i < callers; ++i)
+    entries += (i == 0 ? "" : ",") + entry("name-" + std::to_string(i), "daybook_" + std::to_string(i));
+  settings.tokens_file = place.write("tokens", tokens(entries));
+  Gate gate(settings);
+  int wrong = 0;
+  for (int round = 0; round < 2; ++round) {
+    for (int i = 0; i < callers; ++i) {
+      const Admission admission = ask(gate, "daybook_" + std::to_string(i));
+      if (admission.who == nullptr || admission.who->subject != "name-" + std::to_string(i)) ++wrong;
+    }
+  }
+  CHECK(wrong == 0);
+}
+
 TEST_CASE("a JWT is checked once until it ends, and never beyond") {
   const Place place;
   GateSettings settings;
