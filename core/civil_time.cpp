@@ -97,6 +97,29 @@ std::optional<std::int64_t> parse_instant(std::string_view text) {
   return *day * seconds_a_day + hour * 3600 + minute * 60 + second - offset_seconds;
 }
 
+std::optional<std::int64_t> parse_microseconds(std::string_view text) {
+  const std::optional<std::int64_t> seconds = parse_instant(text);
+  // An offset can lead out of the calendar.
+  if (!seconds || *seconds < first_day * seconds_a_day || *seconds >= (last_day + 1) * seconds_a_day)
+    return std::nullopt;
+  std::int64_t fraction = 0;
+  std::int64_t unit = 100'000;
+  for (std::size_t i = 20; text[19] == '.' && unit > 0 && text[i] >= '0' && text[i] <= '9'; ++i, unit /= 10)
+    fraction += unit * (text[i] - '0');
+  return *seconds * 1'000'000 + fraction;
+}
+
+std::string microseconds_text(std::int64_t microseconds) {
+  constexpr std::int64_t a_second = 1'000'000;
+  const std::int64_t fraction = (microseconds % a_second + a_second) % a_second;
+  const std::int64_t seconds = (microseconds - fraction) / a_second;
+  const std::int64_t of_day = (seconds % seconds_a_day + seconds_a_day) % seconds_a_day;
+  char clock[24];
+  std::snprintf(clock, sizeof clock, "T%02d:%02d:%02d.%06dZ", static_cast<int>(of_day / 3600),
+                static_cast<int>(of_day / 60 % 60), static_cast<int>(of_day % 60), static_cast<int>(fraction));
+  return to_string(static_cast<CivilDay>((seconds - of_day) / seconds_a_day)) + clock;
+}
+
 // Invariant: an entry is filled only when every instant of its UTC hour falls on one and the same civil day.
 // Hours with a midnight in them (zones like +05:45) or with a change of the zone's offset are asked each time:
 // in America/St_Johns clocks went back at 00:01, so that an hour began and ended on one day and was the next

@@ -24,6 +24,12 @@ std::optional<CivilDay> parse_date(std::string_view text);
 // nullopt for anything else; a date-time without an offset names no instant.
 std::optional<std::int64_t> parse_instant(std::string_view text);
 
+// The same in microseconds; what lies behind the sixth digit of the fraction is dropped. Years 1 to
+// 9999 in UTC.
+std::optional<std::int64_t> parse_microseconds(std::string_view text);
+// Microseconds since 1970 UTC, years 1 to 9999, as "2026-11-23T18:29:00.500000Z".
+std::string microseconds_text(std::int64_t microseconds);
+
 // Days of one IANA time zone. Answers are cached by the hour, so that the cost in a stream of events that
 // are near to each other is a table look-up. Not shared between threads.
 class DayZone {

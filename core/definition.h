@@ -9,6 +9,7 @@
 #include <variant>
 #include <vector>
 
+#include "core/envelope.h"
 #include "core/json_pointer.h"
 
 namespace daybook {
@@ -52,9 +53,10 @@ struct Amount {
 // How events of one type on one topic change the view's rows.
 struct SourceRule {
   std::string topic;
-  std::string event_type;
+  Envelope envelope;             // the same in all rules of a topic
+  std::string event_type;        // a source with several types becomes as many rules
   std::vector<Condition> where;  // all must hold, else the event is passed over by this rule
-  std::vector<JsonPointer> key;  // one for each of ViewDefinition::key, in its order
+  std::vector<Place> key;        // one for each of ViewDefinition::key, in its order
   std::vector<Amount> amounts;
 };
 
@@ -86,6 +88,8 @@ struct ViewDefinition {
 
   // The distinct topics in order of first mention; Record::topic indexes this list.
   std::vector<std::string> topics() const;
+  // Of the topic's records; `topic` is one that a source names.
+  const Envelope& envelope(const std::string& topic) const;
   bool has_date() const { return !key.empty() && key.back().type == KeyType::date; }
   bool has_balance() const;
   // Cache-Control of this view's answers. One that depends on who asks, as all do of a view with `rows_by_claim`, must

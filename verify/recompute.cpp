@@ -75,36 +75,37 @@ Judgement Recomputation::judge(const LogRecord& record) const {
     return judgement;
   };
 
-  std::variant<json, Rejection> read = read_event(record, [&](const std::string& type) {
+  const std::string topic(record.topic);
+  std::variant<Event, Rejection> read = open_record(record, definition_.envelope(topic), [&](const std::string& type) {
     return std::any_of(definition_.sources.begin(), definition_.sources.end(),
-                       [&](const SourceRule& rule) { return rule.topic == record.topic && rule.event_type == type; });
+                       [&](const SourceRule& rule) { return rule.topic == topic && rule.event_type == type; });
   });
   if (auto* rejection = std::get_if<Rejection>(&read)) return reject(std::move(*rejection));
-  const json& event = std::get<json>(read);
-  const auto redrive = event.find("daybookredrive");
-  if (redrive != event.end() && redrive->is_string() && *redrive != "" && *redrive != definition_.name) {
+  const Event& event = std::get<Event>(read);
+  if (event.tombstone) {
+    judgement.tombstone = true;
+    return judgement;
+  }
+  if (event.redrive != "" && event.redrive != definition_.name) {
     judgement.outcome = Outcome::other_view;
     return judgement;
   }
-  const std::string& type = event["type"].get_ref<const std::string&>();
 
   for (const SourceRule& rule : definition_.sources) {
-    if (rule.topic != record.topic || rule.event_type != type) continue;
+    if (rule.topic != record.topic || rule.event_type != event.type) continue;
     const bool matches = std::all_of(rule.where.begin(), rule.where.end(), [&event](const Condition& condition) {
-      return holds(condition, find_member(event, condition.member));
+      return holds(condition, find_member(event.body, condition.member));
     });
     if (!matches) continue;
     Rejection rejection;
-    std::optional<Change> change = read_change(rule, event, record.timestamp_ms, rejection);
+    std::optional<Change> change = read_change(rule, event, record, rejection);
     if (!change) return reject(std::move(rejection));
     judgement.changes.push_back(std::move(*change));
   }
   if (judgement.changes.empty()) return judgement;
 
   judgement.outcome = Outcome::contributes;
-  const std::string& source = event["source"].get_ref<const std::string&>();
-  std::string identity = std::to_string(source.size()) + ":" + source;
-  identity += event["id"].get_ref<const std::string&>();
+  const std::string identity = std::to_string(event.source.size()) + ":" + event.source + event.id;
   static_assert(crypto_shorthash_siphashx24_BYTES == sizeof(Identity));
   crypto_shorthash_siphashx24(reinterpret_cast<unsigned char*>(judgement.identity.data()),
                               reinterpret_cast<const unsigned char*>(identity.data()), identity.size(),
@@ -112,14 +113,13 @@ Judgement Recomputation::judge(const LogRecord& record) const {
   return judgement;
 }
 
-std::optional<Change> Recomputation::read_change(const SourceRule& rule, const json& event, std::int64_t timestamp_ms,
+std::optional<Change> Recomputation::read_change(const SourceRule& rule, const Event& event, const LogRecord& record,
                                                  Rejection& rejection) const {
   Change change;
   for (std::size_t i = 0; i < rule.key.size(); ++i) {
-    const json* member = find_member(event, rule.key[i]);
-    rejection = {"member", rule.key[i].text + " is missing or does not fit key column " + definition_.key[i].name};
-    if (member == nullptr) return std::nullopt;
-    std::optional<std::string> key = read_key(i, *member, timestamp_ms, rejection);
+    rejection = {"member", rule.key[i].shown() + " is missing or does not fit key column " + definition_.key[i].name};
+    std::optional<std::string> key =
+        read_key(i, value_at(event, record, rule.key[i]), rule.key[i].unit, record.timestamp_ms, rejection);
     if (!key) return std::nullopt;
     change.key.push_back(std::move(*key));
   }
@@ -129,7 +129,7 @@ std::optional<Change> Recomputation::read_change(const SourceRule& rule, const j
       number = *constant;
     } else {
       const JsonPointer& pointer = std::get<JsonPointer>(amount.value);
-      const json* member = find_member(event, pointer);
+      const json* member = find_member(event.body, pointer);
       const std::optional<std::int64_t> integer = member == nullptr ? std::nullopt : integer_of(*member);
       if (!integer) {
         rejection = {"member", pointer.text + " is missing or no 64-bit integer"};
@@ -146,27 +146,28 @@ std::optional<Change> Recomputation::read_change(const SourceRule& rule, const j
   return change;
 }
 
-std::optional<std::string> Recomputation::read_key(std::size_t column, const json& member, std::int64_t timestamp_ms,
-                                                   Rejection& rejection) const {
+std::optional<std::string> Recomputation::read_key(std::size_t column, const json& member, TimeUnit unit,
+                                                   std::int64_t timestamp_ms, Rejection& rejection) const {
   const KeyType type = definition_.key[column].type;
   if (type == KeyType::integer) {
     const std::optional<std::int64_t> integer = integer_of(member);
     return integer ? std::optional(std::to_string(*integer)) : std::nullopt;
   }
-  if (!member.is_string()) return std::nullopt;
-  const std::string& text = member.get_ref<const std::string&>();
+  const std::string text = member.is_string() ? member.get<std::string>() : "";
+  if (type != KeyType::date && !member.is_string()) return std::nullopt;
   if (type == KeyType::uuid) return uuid_of(text);
   if (type == KeyType::text) {
     if (text.size() > max_text_key || text.find('\0') != std::string::npos) return std::nullopt;
     return text;
   }
-  const std::optional<Day> day = day_of(text, zones_[column]);
+  const std::optional<Day> day =
+      unit == TimeUnit::text ? day_of(text, zones_[column]) : day_of(member, unit, zones_[column]);
   if (!day) return std::nullopt;
   if (day->instant && definition_.max_future_seconds && timestamp_ms >= 0 &&
       absl::int128(*day->instant) * 1000 >
           absl::int128(timestamp_ms) + absl::int128(*definition_.max_future_seconds) * 1000) {
-    rejection = {"future", text + " lies more than " + std::to_string(*definition_.max_future_seconds) +
-                               " s beyond the record's time"};
+    rejection = {"future", member.dump(-1, ' ', true, json::error_handler_t::replace) + " lies more than " +
+                               std::to_string(*definition_.max_future_seconds) + " s beyond the record's time"};
     return std::nullopt;
   }
   return iso_date(day->day);

@@ -29,6 +29,9 @@ struct Day {
 };
 std::optional<Day> day_of(std::string_view text, const absl::TimeZone& zone);
 
+// The same of a time that counts units since 1970 (never TimeUnit::text).
+std::optional<Day> day_of(const nlohmann::json& count, TimeUnit unit, const absl::TimeZone& zone);
+
 // "2026-11-23", as PostgreSQL prints a date.
 std::string iso_date(absl::CivilDay day);
 

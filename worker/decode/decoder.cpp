@@ -37,15 +37,31 @@ bool holds(const Condition& condition, const MemberValue& value) {
   return false;
 }
 
+// A date that counts days, as Debezium's io.debezium.time.Date.
+std::optional<CivilDay> day_of_count(const MemberValue& value) {
+  const std::optional<std::int64_t> instant = value.as_instant(TimeUnit::days);
+  constexpr std::int64_t micros_a_day = 86'400'000'000;
+  return instant ? std::optional(static_cast<CivilDay>(*instant / micros_a_day)) : std::nullopt;
+}
+
+// What to do about a member that a change event lacks.
+std::string hint(const SourceRule& rule, const JsonPointer& pointer, const MemberValue& value) {
+  if (rule.envelope.kind != Envelope::Kind::debezium || !value.is_null() || pointer.tokens.empty()) return "";
+  if (pointer.tokens.front() == "before") return " (without REPLICA IDENTITY FULL, PostgreSQL logs no former row)";
+  if (pointer.tokens.front() == "after" && rule.event_type == "d") return " (a deleted row is in before)";
+  return "";
+}
+
 }  // namespace
 
 Decoder::Decoder(const ViewDefinition& view, const FingerprintKey& key) : view_(view), key_(key) {
   const std::vector<std::string> topics = view_.topics();
   rules_.resize(topics.size());
+  for (const std::string& topic : topics) envelopes_.emplace_back(view_.envelope(topic), topic);
   for (const SourceRule& source : view_.sources) {
     Rule rule{Name(source.event_type), {}, {}, {}, &source};
     for (const Condition& condition : source.where) rule.where.push_back({MemberPath(condition.member), condition});
-    for (const JsonPointer& pointer : source.key) rule.key.emplace_back(pointer);
+    for (const Place& place : source.key) rule.key.emplace_back(place);
     for (const Amount& amount : source.amounts) {
       AmountRule compiled{static_cast<std::uint32_t>(amount.column), amount.sign, 0, {}};
       if (const auto* pointer = std::get_if<JsonPointer>(&amount.value)) {
@@ -69,11 +85,13 @@ void Decoder::decode(const Record& record, DecodedEvent& event) {
     return;
   }
   std::optional<Rejection> rejection = json_.read_json(record);
-  // Reading headers would take a fifth of a worker's CPU. A body that is a complete event of a type that this view
-  // reads is taken as one; all else is judged by its headers (docs/decisions.md, "Headers").
-  if (!rejection && !(json_.read_body() && reads_type(record.topic))) rejection = json_.read_envelope(record);
+  if (!rejection) rejection = open(record);
   if (rejection) {
     reject(event, std::move(rejection->code), std::move(rejection->detail));
+    return;
+  }
+  if (json_.is_null_payload()) {
+    event.outcome = Outcome::tombstone;
     return;
   }
   if (!json_.redrive().empty() && json_.redrive() != view_.name) {
@@ -126,6 +144,23 @@ void Decoder::describe(const Record& record, DecodedEvent& event) {
   event.type = json_.type();
 }
 
+// What event it is, as its topic's envelope says.
+std::optional<Rejection> Decoder::open(const Record& record) {
+  const EnvelopePaths& envelope = envelopes_[record.topic];
+  switch (envelope.kind) {
+    case Envelope::Kind::cloudevents:
+      // Reading headers would take a fifth of a worker's CPU. A body that is a complete event of a type that this view
+      // reads is taken as one; all else is judged by its headers (docs/decisions.md, "Headers").
+      if (json_.read_body() && reads_type(record.topic)) return std::nullopt;
+      return json_.read_envelope(record);
+    case Envelope::Kind::debezium:
+      return json_.read_debezium(record, envelope);
+    case Envelope::Kind::plain:
+      return json_.read_plain(record, envelope);
+  }
+  return std::nullopt;
+}
+
 bool Decoder::reads_type(std::uint32_t topic) const {
   const Name type = json_.type_name();
   return std::any_of(rules_[topic].begin(), rules_[topic].end(),
@@ -148,7 +183,8 @@ bool Decoder::apply(const Rule& rule, const Record& record, DecodedEvent& event)
       if (!integer || (rule_amount.sign < 0 && *integer == std::numeric_limits<std::int64_t>::min())) {
         return reject(event, "member",
                       "member " + std::get<JsonPointer>(rule.source->amounts[i].value).text + " is " +
-                          value.describe() + "; expected an integer of at most 64 bits");
+                          value.describe() + "; expected an integer of at most 64 bits" +
+                          hint(*rule.source, std::get<JsonPointer>(rule.source->amounts[i].value), value));
       }
       amount = *integer;
     }
@@ -159,9 +195,11 @@ bool Decoder::apply(const Rule& rule, const Record& record, DecodedEvent& event)
 
 bool Decoder::append_key(const Rule& rule, std::size_t column, const Record& record, DecodedEvent& event) {
   const MemberValue value = json_.find(rule.key[column]);
-  const auto wrong = [&](const char* expected) {
-    return reject(event, "member",
-                  "member " + rule.source->key[column].text + " is " + value.describe() + "; expected " + expected);
+  const Place& place = rule.source->key[column];
+  const auto wrong = [&](const std::string& expected) {
+    return reject(
+        event, "member",
+        place.shown() + " is " + value.describe() + "; expected " + expected + hint(*rule.source, place, value));
   };
   const KeyType type = view_.key[column].type;
   if (type == KeyType::integer) {
@@ -185,26 +223,30 @@ bool Decoder::append_key(const Rule& rule, std::size_t column, const Record& rec
       row_key::append_text(event.keys, *text);
       break;
     case KeyType::date: {
-      static constexpr const char* expected =
-          "a date \"YYYY-MM-DD\" or an RFC 3339 date-time with an offset, years 1 to 9999";
-      if (!text) return wrong(expected);
-      std::optional<CivilDay> day = parse_date(*text);
-      if (!day) {
-        const std::optional<std::int64_t> instant = parse_instant(*text);
-        if (!instant) return wrong(expected);
-        day = zones_.front().day_of(*instant);
-        if (!day) return wrong(expected);
-        // The record's own time, never this machine's clock: a replay next year must judge alike.
-        if (view_.max_future_seconds && record.timestamp_ms >= 0 &&
-            *instant - record.timestamp_ms / 1000 > *view_.max_future_seconds) {
-          return reject(event, "future",
-                        "member " + rule.source->key[column].text + " is " + value.describe() + ", " +
-                            std::to_string(*instant - record.timestamp_ms / 1000) +
-                            " s after the record's timestamp; max_future_seconds is " +
-                            std::to_string(*view_.max_future_seconds));
-        }
+      const std::optional<CivilDay> day = place.unit == TimeUnit::days           ? day_of_count(value)
+                                          : place.unit == TimeUnit::text && text ? parse_date(*text)
+                                                                                 : std::nullopt;
+      if (day) {
+        row_key::append_date(event.keys, *day);
+        break;
       }
-      row_key::append_date(event.keys, *day);
+      const std::optional<std::int64_t> instant =
+          place.unit == TimeUnit::days ? std::nullopt : value.as_seconds(place.unit);
+      const std::optional<CivilDay> civil = instant ? zones_.front().day_of(*instant) : std::nullopt;
+      if (!civil) {
+        if (place.unit != TimeUnit::text)
+          return wrong(std::string("an integer: ") + name_of(place.unit) + ", years 1 to 9999");
+        return wrong("a date \"YYYY-MM-DD\" or an RFC 3339 date-time with an offset, years 1 to 9999");
+      }
+      // The record's own time, never this machine's clock: a replay next year must judge alike.
+      if (view_.max_future_seconds && record.timestamp_ms >= 0 &&
+          *instant - record.timestamp_ms / 1000 > *view_.max_future_seconds) {
+        return reject(
+            event, "future",
+            place.shown() + " is " + value.describe() + ", " + std::to_string(*instant - record.timestamp_ms / 1000) +
+                " s after the record's timestamp; max_future_seconds is " + std::to_string(*view_.max_future_seconds));
+      }
+      row_key::append_date(event.keys, *civil);
       break;
     }
   }

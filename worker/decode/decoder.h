@@ -75,6 +75,7 @@ class Decoder {
     const SourceRule* source;  // in view_: pointers as written, for messages
   };
 
+  std::optional<Rejection> open(const Record& record);
   bool reads_type(std::uint32_t topic) const;
   bool apply(const Rule& rule, const Record& record, DecodedEvent& event);
   bool append_key(const Rule& rule, std::size_t column, const Record& record, DecodedEvent& event);
@@ -83,6 +84,7 @@ class Decoder {
   const ViewDefinition view_;
   FingerprintKey key_;
   std::vector<std::vector<Rule>> rules_;  // by topic
+  std::vector<EnvelopePaths> envelopes_;  // by topic
   std::vector<DayZone> zones_;            // none or one: a view has at most one date column
   JsonEvent json_;
 };

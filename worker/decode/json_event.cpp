@@ -71,6 +71,13 @@ MemberPath::MemberPath(const JsonPointer& pointer) {
   for (const std::string& token : tokens) names.emplace_back(token);
 }
 
+MemberPath::MemberPath(const Place& place) : MemberPath(static_cast<const JsonPointer&>(place)) {
+  if (place.header.empty()) return;
+  root = Root::header;
+  tokens = {place.header};
+  names.emplace_back(tokens.front());
+}
+
 MemberPath::MemberPath(const MemberPath& other) : root(other.root), tokens(other.tokens) {
   for (const std::string& token : tokens) names.emplace_back(token);  // into our own copies
 }
@@ -141,6 +148,7 @@ std::optional<Rejection> JsonEvent::read_json(const Record& record) {
   source_ = id_ = type_ = redrive_ = {};
   binary_ = false;
   has_data_ = false;
+  null_payload_ = false;
   top_.clear();
   data_.clear();
   const std::string_view bytes = *record.value;
@@ -307,6 +315,8 @@ MemberValue JsonEvent::find(const MemberPath& path) const {
         depth = 1;
       }
     }
+  } else if (path.root == MemberPath::Root::header) {
+    return header(path.names[0].text);
   } else {
     if (path.names.empty()) return binary_ ? MemberValue() : MemberValue(document_);
     if (binary_) {
