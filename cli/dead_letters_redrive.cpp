@@ -9,6 +9,7 @@
 
 #include "cli/dead_letters.h"
 #include "cli/dead_letters_shown.h"
+#include "core/definition_reader.h"
 #include "core/error.h"
 #include "kafka/record_publisher.h"
 #include "producer/redrive.h"
@@ -28,7 +29,8 @@ class Redrive {
         corrections_(publishing::parse_corrections(options.corrections)),
         publisher_(options.broker.brokers, kafka::parse_properties(options.broker.properties), "daybook-redrive"),
         connection_(postgres::connect(options.database.uri, "daybook-redrive")),
-        generation_(sql::require_generation(*connection_, options.view).id) {}
+        generation_(sql::require_generation(*connection_, options.view).id),
+        definition_(stored_definition()) {}
 
   int run() {
     if (!sql::try_begin(*connection_, generation_, sql::DeadLetterTask::redrive)) {
@@ -56,6 +58,17 @@ class Redrive {
   }
 
  private:
+  // What the view's topics are read as.
+  ViewDefinition stored_definition() {
+    DefinitionOrMistakes read =
+        read_stored_definition(sql::require_generation(*connection_, options_.view).definition_text, "{}");
+    if (const auto* mistakes = std::get_if<std::vector<DefinitionMistake>>(&read)) {
+      throw StopError("the definition of view " + options_.view + " in the database can't be read: " +
+                      to_string(mistakes->front()) + ": run the daybook that made the view, or a newer one");
+    }
+    return std::get<ViewDefinition>(std::move(read));
+  }
+
   // Published to another cluster's topic of the same name the events would be lost to this view.
   void check_cluster() {
     const std::optional<std::string> reads = sql::cluster_of(*connection_, generation_);
@@ -92,7 +105,9 @@ class Redrive {
     std::vector<OwnedRecord> records;
     std::vector<const sql::StoredDeadLetter*> origins;
     for (const sql::StoredDeadLetter& letter : letters) {
-      auto form = publishing::redriven(letter.record, options_.view, corrections_);
+      const std::string position = std::to_string(letter.partition.partition) + "/" + std::to_string(letter.offset);
+      auto form = publishing::redriven(letter.record, options_.view, corrections_,
+                                       definition_.envelope(letter.partition.topic), position);
       if (const auto* why = std::get_if<publishing::NotRedrivable>(&form)) {
         refuse(letter, why->reason);
         continue;
@@ -173,6 +188,7 @@ class Redrive {
   kafka::RecordPublisher publisher_;
   const postgres::Connection connection_;
   const int generation_;
+  const ViewDefinition definition_;
   std::int64_t redriven_ = 0;
   std::int64_t refused_ = 0;
   Positions positions_;  // after the last redriven record of each partition

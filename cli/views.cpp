@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "cli/command.h"
+#include "cli/views_diff.h"
 #include "core/definition_reader.h"
 #include "sql/apply.h"
 #include "sql/positions.h"
@@ -25,12 +26,17 @@ std::string joined(const std::vector<std::string>& words) {
   return all;
 }
 
+// As the definition has them: one that reads several types is several rules.
+std::size_t count_of_sources(const ViewDefinition& view) {
+  return nlohmann::json::parse(view.canonical_json)["sources"].size();
+}
+
 nlohmann::ordered_json as_json(const std::string& file, const DefinitionOrMistakes& read) {
   nlohmann::ordered_json entry = {{"file", file}};
   if (const auto* view = std::get_if<ViewDefinition>(&read)) {
     entry["ok"] = true;
     entry["view"] = view->name;
-    entry["sources"] = view->sources.size();
+    entry["sources"] = count_of_sources(*view);
     entry["topics"] = view->topics();
     return entry;
   }
@@ -54,8 +60,8 @@ int check(const CheckOptions& options) {
     if (options.json) {
       report.push_back(as_json(file, all[i]));
     } else if (view != nullptr) {
-      std::printf("%s: ok: view %s, %zu source%s, topics %s\n", file.c_str(), view->name.c_str(), view->sources.size(),
-                  view->sources.size() == 1 ? "" : "s", joined(view->topics()).c_str());
+      std::printf("%s: ok: view %s, %zu source%s, topics %s\n", file.c_str(), view->name.c_str(),
+                  count_of_sources(*view), count_of_sources(*view) == 1 ? "" : "s", joined(view->topics()).c_str());
     } else {
       for (const DefinitionMistake& mistake : std::get<std::vector<DefinitionMistake>>(all[i])) {
         std::printf("%s: %s\n", file.c_str(), to_string(mistake).c_str());
@@ -86,9 +92,10 @@ void apply_files(const std::string& database, const std::vector<std::string>& fi
   for (const ViewDefinition& view : views) {
     const sql::Applied applied = sql::apply_view(*connection, view);
     std::printf("%s view %s\n",
-                applied == sql::Applied::created          ? "created"
-                : applied == sql::Applied::reader_changed ? "changed the reader's settings of"
-                                                          : "already there:",
+                applied == sql::Applied::created              ? "created"
+                : applied == sql::Applied::definition_changed ? "changed in place:"
+                : applied == sql::Applied::reader_changed     ? "changed the reader's settings of"
+                                                              : "already there:",
                 view.name.c_str());
   }
 }
@@ -101,9 +108,9 @@ void add_apply(CLI::App& views, int& code) {
   command->add_option("FILE", *files, "View definitions")->required();
   command->footer(
       "Example:\n  daybook views apply schemas/bloodbank/views/dashboard_daily_summary.json\n"
-      "A view that is there already with the same definition keeps its rows. Its member \"reader\" may differ: what "
-      "is\n"
-      "new in it is stored, and indexes for the reader's lists are made while the view's workers wait.");
+      "A view that is there already keeps its rows. What may differ is stored (`daybook views diff` says what that "
+      "is),\n"
+      "and indexes for the reader's lists are made while the view's workers wait. What needs a replay is refused.");
   command->callback([database, files, &code] {
     apply_files(database->uri, *files);
     code = exit_code::ok;
@@ -146,11 +153,13 @@ void add_pause_and_resume(CLI::App& views, int& code) {
 }  // namespace
 
 void add_views_command(CLI::App& app, int& code) {
-  CLI::App* views = app.add_subcommand("views", "Check view definitions, create their tables, pause and resume views");
+  CLI::App* views =
+      app.add_subcommand("views", "Check and compare view definitions, create their tables, pause and resume views");
   views->require_subcommand(1);
   views->footer("Example:\n  daybook views check schemas/bloodbank/views/dashboard_daily_summary.json");
   add_check(*views, code);
   add_apply(*views, code);
+  add_views_diff(*views, code);
   add_pause_and_resume(*views, code);
 }
 

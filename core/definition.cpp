@@ -12,6 +12,10 @@ std::vector<std::string> ViewDefinition::topics() const {
   return found;
 }
 
+const Envelope& ViewDefinition::envelope(const std::string& topic) const {
+  return std::find_if(sources.begin(), sources.end(), [&](const SourceRule& s) { return s.topic == topic; })->envelope;
+}
+
 bool ViewDefinition::has_balance() const {
   return std::any_of(columns.begin(), columns.end(),
                      [](const ValueColumn& c) { return c.aggregate == Aggregate::balance; });

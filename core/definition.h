@@ -9,6 +9,7 @@
 #include <variant>
 #include <vector>
 
+#include "core/envelope.h"
 #include "core/json_pointer.h"
 
 namespace daybook {
@@ -53,18 +54,19 @@ struct Amount {
 // `latest` and `log`: the column is what the member says; NULL when that is null or missing.
 struct Setting {
   std::size_t column = 0;  // index into ViewDefinition::columns
-  JsonPointer member;
+  Place member;            // with a unit for times only
 };
 
 // How events of one type on one topic change the view's rows.
 struct SourceRule {
   std::string topic;
-  std::string event_type;
+  Envelope envelope;             // the same in all rules of a topic
+  std::string event_type;        // a source with several types becomes as many rules
   std::vector<Condition> where;  // all must hold, else the event is passed over by this rule
-  std::vector<JsonPointer> key;  // one for each of ViewDefinition::key, in its order
+  std::vector<Place> key;        // one for each of ViewDefinition::key, in its order
   std::vector<Amount> amounts;
   // Of `latest` and `log` views. A rule of `latest` either sets or deletes.
-  JsonPointer version;  // `latest`: an integer or a date-time; of two states the greater is the newer one
+  Place version;  // `latest`: an integer or a date-time; of two states the greater is the newer one
   std::vector<Setting> settings;
   std::vector<std::size_t> deletes;  // columns, each with its whole part
 };
@@ -102,6 +104,8 @@ struct ViewDefinition {
 
   // The distinct topics in order of first mention; Record::topic indexes this list.
   std::vector<std::string> topics() const;
+  // Of the topic's records; `topic` is one that a source names.
+  const Envelope& envelope(const std::string& topic) const;
   bool has_date() const { return !key.empty() && key.back().type == KeyType::date; }
   bool has_balance() const;
   // Rows are states: `latest` and `log`.

@@ -11,6 +11,8 @@ namespace daybook {
 inline constexpr std::size_t max_definition_bytes = 256 * 1024;
 inline constexpr std::size_t max_key_columns = 16;
 inline constexpr std::size_t max_columns = 64;
+inline constexpr std::size_t max_event_types = 100;
+inline constexpr std::size_t max_header_name = 200;
 
 inline constexpr std::string_view name_expected = "a name: a-z, 0-9 and _, a letter first, at most 55 characters";
 inline constexpr std::string_view pointer_expected = "a JSON Pointer below the event, such as \"/data/quantity\"";
@@ -44,7 +46,8 @@ inline constexpr DefinitionShape::Member column_members[] = {
 };
 inline constexpr DefinitionShape::Member source_members[] = {
     {"topic", true, "a Kafka topic: a-z, A-Z, 0-9, '.', '_' and '-', at most 249 characters, not . or .."},
-    {"event", true, "the type of a CloudEvent, not empty"},
+    {"envelope", false, "\"cloudevents\", \"debezium\", or an object: where plain JSON says what event it is"},
+    {"event", true, "the type of an event, not empty, or an array of 1 to 100 such types"},
     {"where", false, "an array of conditions"},
     {"key", true, "an object with a JSON Pointer for each key column"},
     {"add", false, "an object with an amount for each column to change, not empty"},
@@ -63,17 +66,33 @@ inline constexpr DefinitionShape::Member latest_source_members[] = {
     source_members[1],
     source_members[2],
     source_members[3],
+    source_members[4],
     {"version", true, "a JSON Pointer to an integer or a date-time, such as \"/time\""},
     {"set", false, "an object with a JSON Pointer for each column to set, not empty"},
     {"delete", false, "true, or an array of names of columns, not empty"},
 };
 inline constexpr DefinitionShape::Member log_source_members[] = {
-    source_members[0],
-    source_members[1],
-    source_members[2],
-    source_members[3],
-    {"set", true, "an object with a JSON Pointer for each column to set, not empty"},
+    source_members[0], source_members[1],
+    source_members[2], source_members[3],
+    source_members[4], {"set", true, "an object with a JSON Pointer for each column to set, not empty"},
 };
+inline constexpr DefinitionShape::Member envelope_members[] = {
+    {"id", false, "a JSON Pointer such as \"/id\", or {\"header\": \"name\"}"},
+    {"type", true, "a JSON Pointer such as \"/type\", {\"header\": \"name\"}, or {\"is\": \"a text\"}"},
+    {"time", false, "a JSON Pointer such as \"/time\", or an object: a \"member\" or \"header\", and its \"unit\""},
+    {"source", false, "a JSON Pointer such as \"/source\", {\"header\": \"name\"}, or {\"is\": \"a text\"}"},
+};
+inline constexpr DefinitionShape::Member constant_members[] = {
+    {"is", true, "a text, not empty"},
+};
+inline constexpr DefinitionShape::Member place_members[] = {
+    {"member", false, pointer_expected},
+    {"header", false, "the name of a header, not empty, at most 200 characters"},
+    {"envelope", false, "\"time\""},
+    {"unit", false, "\"s\", \"ms\", \"us\", \"ns\" or \"days\""},
+};
+inline constexpr std::string_view place_expected =
+    "a JSON Pointer, or an object with exactly one of \"member\", \"header\" and \"envelope\"";
 inline constexpr DefinitionShape::Member condition_members[] = {
     {"member", true, pointer_expected}, {"equals", false, scalar_expected}, {"not_equals", false, scalar_expected},
     {"in", false, list_expected},       {"not_in", false, list_expected},   {"null", false, "true or false"},

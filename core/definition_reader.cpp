@@ -9,6 +9,7 @@
 
 #include "core/civil_time.h"
 #include "core/definition_members.h"
+#include "core/definition_reader_envelope.h"
 #include "core/definition_reader_member.h"
 #include "core/definition_reader_states.h"
 #include "core/names.h"
@@ -210,29 +211,43 @@ class Reader : private StateMembers {
         wrong(*topic, expectation(source_members, "topic"));
       }
     }
-    if (const JsonNode* event = node.member("event")) {
-      const std::string_view expected = expectation(source_members, "event");
-      if (const std::string* type = string(*event, expected)) {
-        if (type->empty()) wrong(*event, expected);
-        rule.event_type = *type;
-      }
-    }
+    EnvelopeMember envelope(node.member("envelope"));
+    rule.envelope = envelope.envelope();
+    std::vector<std::string> types;
+    if (const JsonNode* event = node.member("event")) types = envelope.event_types(*event);
     if (const JsonNode* where = node.member("where")) {
       if (!where->is(Kind::array)) wrong(*where, expectation(source_members, "where"));
       for (const JsonNode* condition : where->children) {
         if (where->is(Kind::array)) read_condition(*condition, rule);
       }
     }
-    if (const JsonNode* key = node.member("key")) read_source_key(*key, rule);
-    if (view_.has_states()) return read_state_source(node, view_, columns_known_, rule, used_);
-    const JsonNode* add = node.member("add");
-    const JsonNode* subtract = node.member("subtract");
-    if (add == nullptr && subtract == nullptr) missing(node, "add", "\"add\" or \"subtract\", or both");
-    if (add != nullptr) read_amounts(*add, 1, rule);
-    if (subtract != nullptr) read_amounts(*subtract, -1, rule);
+    if (const JsonNode* key = node.member("key")) read_source_key(*key, rule, envelope);
+    if (view_.has_states()) {
+      read_state_source(node, view_, columns_known_, envelope, rule, used_);
+    } else {
+      const JsonNode* add = node.member("add");
+      const JsonNode* subtract = node.member("subtract");
+      if (add == nullptr && subtract == nullptr) missing(node, "add", "\"add\" or \"subtract\", or both");
+      if (add != nullptr) read_amounts(*add, 1, rule);
+      if (subtract != nullptr) read_amounts(*subtract, -1, rule);
+    }
+    const bool other_envelope = std::any_of(view_.sources.begin(), view_.sources.end(), [&](const SourceRule& other) {
+      return other.topic == rule.topic && !(other.envelope == rule.envelope);
+    });
+    if (other_envelope && envelope.mistakes().empty()) {
+      mistake(node.member("envelope") == nullptr ? node : *node.member("envelope"),
+              "another envelope than in an earlier source of the same topic",
+              "the same envelope in all sources of a topic");
+    }
+    take_mistakes(envelope);
+    const SourceRule read = rule;  // `rule` itself moves when others come behind it
+    for (std::size_t i = 0; i < types.size(); ++i) {
+      if (i > 0) view_.sources.push_back(read);
+      view_.sources.back().event_type = types[i];
+    }
   }
 
-  void read_source_key(const JsonNode& node, SourceRule& rule) {
+  void read_source_key(const JsonNode& node, SourceRule& rule, EnvelopeMember& envelope) {
     if (!node.is(Kind::object)) {
       wrong(node, expectation(source_members, "key"));
       return;
@@ -241,8 +256,11 @@ class Reader : private StateMembers {
     for (const KeyColumn& column : view_.key) names.push_back(column.name);
     rule.key.resize(names.size());
     for (const JsonNode* child : node.children) {
-      std::optional<JsonPointer> member = pointer(*child, pointer_expected);
       const auto known = std::find(names.begin(), names.end(), child->name);
+      const bool is_typed = known != names.end() && key_types_known_;
+      const auto type =
+          is_typed ? std::optional(view_.key[static_cast<std::size_t>(known - names.begin())].type) : std::nullopt;
+      std::optional<Place> member = envelope.key_place(*child, type);
       if (known == names.end()) {
         if (key_known_) mistake(*child, "an unknown key column", one_of(child->name, names));
       } else if (member) {

@@ -78,18 +78,17 @@ void StateMembers::read_log_members(const JsonNode& root, ViewDefinition& view, 
 }
 
 void StateMembers::read_state_source(const JsonNode& node, const ViewDefinition& view, bool columns_known,
-                                     SourceRule& rule, std::vector<bool>& used) {
+                                     EnvelopeMember& envelope, SourceRule& rule, std::vector<bool>& used) {
   const JsonNode* set = node.member("set");
   const JsonNode* gone = view.kind == ViewKind::latest ? node.member("delete") : nullptr;
   if (view.kind == ViewKind::latest) {
     if (const JsonNode* version = node.member("version")) {
-      const std::string_view expected = expectation(latest_source_members, "version");
-      if (std::optional<JsonPointer> member = pointer(*version, expected)) rule.version = *std::move(member);
+      if (std::optional<Place> place = envelope.time_place(*version)) rule.version = *std::move(place);
     }
     if (set == nullptr && gone == nullptr) missing(node, "set", "\"set\" or \"delete\"");
     if (set != nullptr && gone != nullptr) mistake(*gone, "\"delete\" beside \"set\"", "one of them");
   }
-  if (set != nullptr) read_set(*set, view, columns_known, rule);
+  if (set != nullptr) read_set(*set, view, columns_known, envelope, rule);
   if (gone != nullptr) read_delete(*gone, view, columns_known, rule);
   for (const Setting& setting : rule.settings) used[setting.column] = true;
 }
@@ -104,15 +103,17 @@ std::optional<std::size_t> StateMembers::find_column(const JsonNode& at, const s
   return std::nullopt;
 }
 
-void StateMembers::read_set(const JsonNode& node, const ViewDefinition& view, bool columns_known, SourceRule& rule) {
+void StateMembers::read_set(const JsonNode& node, const ViewDefinition& view, bool columns_known,
+                            EnvelopeMember& envelope, SourceRule& rule) {
   if (!node.is(Kind::object) || node.children.empty()) {
     wrong(node, expectation(log_source_members, "set"));
     return;
   }
   for (const JsonNode* child : node.children) {
-    std::optional<JsonPointer> member = pointer(*child, pointer_expected);
     const std::optional<std::size_t> column = find_column(*child, child->name, view, columns_known);
-    if (column) rule.settings.push_back({*column, member ? *std::move(member) : JsonPointer{}});
+    const std::optional<ColumnType> type = column ? std::optional(view.columns[*column].type) : std::nullopt;
+    std::optional<Place> place = envelope.value_place(*child, type);
+    if (column) rule.settings.push_back({*column, place ? *std::move(place) : Place{}});
   }
   if (view.kind != ViewKind::log || !columns_known) return;
   for (std::size_t i = 0; i < view.columns.size(); ++i) {

@@ -14,6 +14,7 @@ namespace {
 using nlohmann::ordered_json;
 
 constexpr const char* mark = "daybookredrive";
+constexpr const char* position_mark = "daybookposition";
 const std::string header_prefix = "ce_";
 
 bool equal_ignoring_case(std::string_view a, std::string_view b) {
@@ -117,6 +118,53 @@ std::variant<OwnedRecord, NotRedrivable> redriven_binary(OwnedRecord record, ord
   return record;
 }
 
+// Why the event of a topic with another envelope than CloudEvents can't be identified; "" when it can.
+std::string missing_identity(OwnedRecord& record, const ordered_json& event, const Envelope& envelope) {
+  if (!event.is_object()) return "it is no event: the record is no JSON object";
+  if (envelope.kind == Envelope::Kind::debezium) {
+    if (text_member(event, "op").empty()) return "its member op is missing, empty or no string";
+    const auto source = event.find("source");
+    return source != event.end() && source->is_object() ? "" : "its member source is missing or no object";
+  }
+  for (const auto& [name, part] :
+       {std::pair{"id", &envelope.id}, {"type", &envelope.type}, {"source", &envelope.source}}) {
+    if (!part->place) continue;
+    bool found = false;
+    if (!part->place->header.empty()) {
+      const std::string* const value = header(record, part->place->header);
+      found = value != nullptr && !value->empty();
+    } else {
+      const ordered_json::json_pointer pointer(part->place->text);
+      const ordered_json value = event.contains(pointer) ? event.at(pointer) : ordered_json();
+      found = value.is_number() || (value.is_string() && value != "");
+    }
+    if (!found)
+      return std::string("its ") + name + ", " + part->place->shown() + ", is missing, empty or of a wrong type";
+  }
+  return "";
+}
+
+std::variant<OwnedRecord, NotRedrivable> redriven_other(OwnedRecord record, ordered_json document,
+                                                        const std::string& view,
+                                                        const std::vector<Correction>& corrections,
+                                                        const Envelope& envelope, const std::string& position) {
+  const bool wrapped = envelope.kind == Envelope::Kind::debezium && document.is_object() && document.size() == 2 &&
+                       document.contains("schema") && document.contains("payload");
+  ordered_json& event = wrapped ? document["payload"] : document;
+  for (const Correction& correction : corrections) {
+    if (envelope.kind == Envelope::Kind::debezium && (correction.pointer + "/").rfind("/key/", 0) == 0)
+      return NotRedrivable{"--set " + correction.pointer + " names the record's key, which can't be corrected"};
+    const std::string problem = correct(event, correction.pointer, correction.value);
+    if (!problem.empty()) return NotRedrivable{problem};
+  }
+  const std::string missing = missing_identity(record, event, envelope);
+  if (!missing.empty()) return NotRedrivable{missing};
+  set_header(record, mark, view);
+  if (header(record, position_mark) == nullptr) record.headers.emplace_back(position_mark, position);
+  if (!corrections.empty()) record.value = document.dump();
+  return record;
+}
+
 std::variant<OwnedRecord, NotRedrivable> redriven_structured(OwnedRecord record, ordered_json event,
                                                              const std::string& view,
                                                              const std::vector<Correction>& corrections) {
@@ -166,8 +214,15 @@ std::vector<Correction> parse_corrections(const std::vector<std::string>& words)
 
 std::variant<OwnedRecord, NotRedrivable> redriven(const OwnedRecord& original, const std::string& view,
                                                   const std::vector<Correction>& corrections) {
+  return redriven(original, view, corrections, {}, "");
+}
+
+std::variant<OwnedRecord, NotRedrivable> redriven(const OwnedRecord& original, const std::string& view,
+                                                  const std::vector<Correction>& corrections, const Envelope& envelope,
+                                                  const std::string& position) {
+  const bool is_cloudevent = envelope.kind == Envelope::Kind::cloudevents;
   const Mode mode = mode_of(original);
-  if (mode == Mode::batch) return NotRedrivable{"it is a batch of events, which no worker reads"};
+  if (is_cloudevent && mode == Mode::batch) return NotRedrivable{"it is a batch of events, which no worker reads"};
   if (!original.value) return NotRedrivable{"it has no value"};
   nlohmann::json checked;
   std::string reason;
@@ -175,6 +230,7 @@ std::variant<OwnedRecord, NotRedrivable> redriven(const OwnedRecord& original, c
   if (original.value->find('\0') != std::string::npos) return NotRedrivable{"it has a zero byte: it is not JSON"};
   if (!parse_strict_json(*original.value, checked, reason)) return NotRedrivable{"it is malformed: " + reason};
   ordered_json document = ordered_json::parse(*original.value);  // once more: members stay in their order
+  if (!is_cloudevent) return redriven_other(original, std::move(document), view, corrections, envelope, position);
   if (mode == Mode::binary) return redriven_binary(original, std::move(document), view, corrections);
   if (!document.is_object()) return NotRedrivable{"it is no event: the record is no JSON object"};
   return redriven_structured(original, std::move(document), view, corrections);

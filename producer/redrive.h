@@ -9,6 +9,7 @@
 #include <variant>
 #include <vector>
 
+#include "core/envelope.h"
 #include "core/owned_record.h"
 
 namespace daybook::publishing {
@@ -32,6 +33,12 @@ struct NotRedrivable {
 // from counting twice. Its bytes stay as they are, but for the mark `daybookredrive` and the corrections.
 std::variant<OwnedRecord, NotRedrivable> redriven(const OwnedRecord& original, const std::string& view,
                                                   const std::vector<Correction>& corrections);
+
+// The same of a topic with that envelope. `position`: "partition/offset" of the original, which identifies what has no
+// id. Outside CloudEvents the mark is a header, and another one keeps the position.
+std::variant<OwnedRecord, NotRedrivable> redriven(const OwnedRecord& original, const std::string& view,
+                                                  const std::vector<Correction>& corrections, const Envelope& envelope,
+                                                  const std::string& position);
 
 // The trace that the record belongs to: the header traceparent, or the event's attribute.
 std::optional<std::string> traceparent_of(const OwnedRecord& record);

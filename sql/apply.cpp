@@ -2,9 +2,11 @@
 
 #include <map>
 
+#include "core/definition_diff.h"
 #include "core/error.h"
 #include "sql/embedded.h"
 #include "sql/render.h"
+#include "sql/render_reader.h"
 #include "sql/render_states.h"
 #include "sql/roles.h"
 
@@ -158,6 +160,19 @@ Generation require_generation(pqxx::connection& connection, const std::string& v
   }
 }
 
+std::optional<StoredDefinition> stored_definition(pqxx::connection& connection, const std::string& view) {
+  try {
+    require_migrated(connection);
+    pqxx::nontransaction transaction(connection);
+    for (const auto& row : transaction.exec(reader_generations())) {
+      if (row[1].as<std::string>() == view) return StoredDefinition{row[3].as<std::string>(), row[4].as<std::string>()};
+    }
+    return std::nullopt;
+  } catch (...) {
+    postgres::rethrow("database: looking for view " + view);
+  }
+}
+
 Applied apply_view(pqxx::connection& connection, const ViewDefinition& view) {
   require_migrated(connection);
   try {
@@ -165,9 +180,13 @@ Applied apply_view(pqxx::connection& connection, const ViewDefinition& view) {
     transaction.exec(lock_ddl);
     std::optional<Generation> generation = live_generation(transaction, view.name);
     const bool created = !generation;
-    if (generation && generation->definition_text != view.canonical_json) {
-      throw StopError("view " + view.name +
-                      " exists with another definition: give the changed definition a new view name");
+    const bool changed = generation && generation->definition_text != view.canonical_json;
+    if (changed) {
+      const DefinitionDifference difference = compare_definitions(generation->definition_text, "{}", view);
+      if (difference.meaning == DefinitionMeaning::needs_replay) throw StopError(refusal(view.name, difference));
+      const std::string text = quote_literal(view.canonical_json);
+      transaction.exec("UPDATE daybook.generation SET definition = " + text + ", definition_text = " + text +
+                       " WHERE id = " + std::to_string(generation->id));
     }
     if (created) {
       const std::string table = table_of_new(transaction, view);
@@ -185,6 +204,7 @@ Applied apply_view(pqxx::connection& connection, const ViewDefinition& view) {
     grant_roles(transaction);  // what this user may not grant, `daybook migrate` names
     transaction.commit();
     if (created) return Applied::created;
+    if (changed) return Applied::definition_changed;
     return reader_changed ? Applied::reader_changed : Applied::already_there;
   } catch (...) {
     postgres::rethrow("views apply " + view.name);

@@ -21,11 +21,12 @@ std::vector<std::string> ensure_roles(pqxx::connection& connection);
 // Throws StopError, naming the command to run, when the database is not at this program's version.
 void require_migrated(pqxx::connection& connection);
 
-enum class Applied { created, reader_changed, already_there };
+enum class Applied { created, definition_changed, reader_changed, already_there };
 
-// Creates the view's table, commit function and live generation. A live generation with the same definition
-// keeps its rows and gets the commit function of this program, the definition's member `reader` and its indexes; one
-// with another definition, or a table of that name which isn't a view's, throws StopError: nothing is changed.
+// Creates the view's table, commit function and live generation. A live generation keeps its rows and gets the commit
+// function of this program, the definition's member `reader` and its indexes, and what else may change in place
+// (core/definition_diff.h). A change that needs a replay, or a table of that name which isn't a view's, throws
+// StopError: nothing is changed.
 Applied apply_view(pqxx::connection& connection, const ViewDefinition& view);
 
 // The live generation of a view.
@@ -39,5 +40,13 @@ std::optional<Generation> live_generation(pqxx::transaction_base& transaction, c
 // The same for a command that needs one. Throws StopError, naming the command to run, when there is none or the
 // database is not at this program's version.
 Generation require_generation(pqxx::connection& connection, const std::string& view);
+
+// What a view's live generation was made with; nothing: there is none. Throws StopError when the database is not at
+// this program's version.
+struct StoredDefinition {
+  std::string definition;  // canonical
+  std::string served;      // an object of the members that `definition` leaves out
+};
+std::optional<StoredDefinition> stored_definition(pqxx::connection& connection, const std::string& view);
 
 }  // namespace daybook::sql

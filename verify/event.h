@@ -13,6 +13,8 @@
 #include <variant>
 #include <vector>
 
+#include "core/definition.h"
+#include "core/envelope.h"
 #include "core/error.h"
 #include "core/json_pointer.h"
 
@@ -25,7 +27,16 @@ struct LogRecord {
   std::int64_t offset = 0;
   std::int64_t timestamp_ms = -1;  // the log's own time; -1: none
   std::vector<std::pair<std::string_view, std::string_view>> headers;
+  std::optional<std::string_view> key;
   std::optional<std::string_view> value;  // nullopt: a tombstone
+};
+
+// What a record says it is.
+struct Event {
+  nlohmann::json body;  // what pointers refer to
+  std::string source, id, type;
+  std::string redrive;     // the only view that this copy is for; mostly empty
+  bool tombstone = false;  // a change event that is null
 };
 
 // How many objects and arrays may stand around a value of an event.
@@ -42,6 +53,14 @@ std::variant<nlohmann::json, Rejection> parse_json(std::string_view text, bool e
 std::variant<nlohmann::json, Rejection> read_event(const LogRecord& record,
                                                    const std::function<bool(const std::string&)>& reads_type,
                                                    bool exact = false);
+
+// The event of a record whose topic has that envelope, whichever it is: read_event() for CloudEvents.
+std::variant<Event, Rejection> open_record(const LogRecord& record, const Envelope& envelope,
+                                           const std::function<bool(const std::string&)>& reads_type,
+                                           bool exact = false);
+
+// The value at `place`: a member of the event, or a header of the record as a string; null: neither is there.
+nlohmann::json value_at(const Event& event, const LogRecord& record, const Place& place);
 
 // The member that `pointer` names; nullptr when there is none.
 const nlohmann::json* find_member(const nlohmann::json& event, const JsonPointer& pointer);

@@ -189,6 +189,8 @@ class SpanReader {
     rd_kafka_timestamp_type_t type = RD_KAFKA_TIMESTAMP_NOT_AVAILABLE;
     record_.timestamp_ms = rd_kafka_message_timestamp(&message, &type);
     if (type == RD_KAFKA_TIMESTAMP_NOT_AVAILABLE) record_.timestamp_ms = -1;
+    record_.key.reset();
+    if (message.key != nullptr) record_.key.emplace(static_cast<const char*>(message.key), message.key_len);
     record_.value.reset();
     if (message.payload != nullptr) record_.value.emplace(static_cast<const char*>(message.payload), message.len);
     read_headers(&message, record_);

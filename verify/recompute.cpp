@@ -76,45 +76,46 @@ Judgement Recomputation::judge(const LogRecord& record) const {
     return judgement;
   };
 
+  const std::string topic(record.topic);
   const auto reads_type = [&](const std::string& type) {
     return std::any_of(definition_.sources.begin(), definition_.sources.end(),
-                       [&](const SourceRule& rule) { return rule.topic == record.topic && rule.event_type == type; });
+                       [&](const SourceRule& rule) { return rule.topic == topic && rule.event_type == type; });
   };
-  std::variant<json, Rejection> read = read_event(record, reads_type);
+  std::variant<Event, Rejection> read = open_record(record, definition_.envelope(topic), reads_type);
   if (auto* rejection = std::get_if<Rejection>(&read)) return reject(std::move(*rejection));
-  const json& event = std::get<json>(read);
-  const auto redrive = event.find("daybookredrive");
-  if (redrive != event.end() && redrive->is_string() && *redrive != "" && *redrive != definition_.name) {
+  const Event& event = std::get<Event>(read);
+  if (event.tombstone) {
+    judgement.tombstone = true;
+    return judgement;
+  }
+  if (event.redrive != "" && event.redrive != definition_.name) {
     judgement.outcome = Outcome::other_view;
     return judgement;
   }
-  const std::string& type = event["type"].get_ref<const std::string&>();
 
-  json exact;
+  std::optional<Event> exact;  // with numbers as they were written
   for (const SourceRule& rule : definition_.sources) {
-    if (rule.topic != record.topic || rule.event_type != type) continue;
+    if (rule.topic != record.topic || rule.event_type != event.type) continue;
     const bool matches = std::all_of(rule.where.begin(), rule.where.end(), [&event](const Condition& condition) {
-      return holds(condition, find_member(event, condition.member));
+      return holds(condition, find_member(event.body, condition.member));
     });
     if (!matches) continue;
     Rejection rejection;
     if (definition_.has_states()) {
-      if (exact.is_null()) exact = std::get<json>(read_event(record, reads_type, true));
-      std::optional<StateChange> state = read_state(rule, event, exact, record.timestamp_ms, rejection);
+      if (!exact) exact = std::get<Event>(open_record(record, definition_.envelope(topic), reads_type, true));
+      std::optional<StateChange> state = read_state(rule, event, *exact, record, rejection);
       if (!state) return reject(std::move(rejection));
       judgement.states.push_back(std::move(*state));
       continue;
     }
-    std::optional<Change> change = read_change(rule, event, record.timestamp_ms, rejection);
+    std::optional<Change> change = read_change(rule, event, record, rejection);
     if (!change) return reject(std::move(rejection));
     judgement.changes.push_back(std::move(*change));
   }
   if (judgement.changes.empty() && judgement.states.empty()) return judgement;
 
   judgement.outcome = Outcome::contributes;
-  const std::string& source = event["source"].get_ref<const std::string&>();
-  std::string identity = std::to_string(source.size()) + ":" + source;
-  identity += event["id"].get_ref<const std::string&>();
+  const std::string identity = std::to_string(event.source.size()) + ":" + event.source + event.id;
   static_assert(crypto_shorthash_siphashx24_BYTES == sizeof(Identity));
   crypto_shorthash_siphashx24(reinterpret_cast<unsigned char*>(judgement.identity.data()),
                               reinterpret_cast<const unsigned char*>(identity.data()), identity.size(),
@@ -122,10 +123,10 @@ Judgement Recomputation::judge(const LogRecord& record) const {
   return judgement;
 }
 
-std::optional<Change> Recomputation::read_change(const SourceRule& rule, const json& event, std::int64_t timestamp_ms,
+std::optional<Change> Recomputation::read_change(const SourceRule& rule, const Event& event, const LogRecord& record,
                                                  Rejection& rejection) const {
   Change change;
-  std::optional<Key> key = read_key(rule, event, timestamp_ms, rejection);
+  std::optional<Key> key = read_key(rule, event, record, rejection);
   if (!key) return std::nullopt;
   change.key = std::move(*key);
   for (const Amount& amount : rule.amounts) {
@@ -134,7 +135,7 @@ std::optional<Change> Recomputation::read_change(const SourceRule& rule, const j
       number = *constant;
     } else {
       const JsonPointer& pointer = std::get<JsonPointer>(amount.value);
-      const json* member = find_member(event, pointer);
+      const json* member = find_member(event.body, pointer);
       const std::optional<std::int64_t> integer = member == nullptr ? std::nullopt : integer_of(*member);
       if (!integer) {
         rejection = {"member", pointer.text + " is missing or no 64-bit integer"};
@@ -151,28 +152,25 @@ std::optional<Change> Recomputation::read_change(const SourceRule& rule, const j
   return change;
 }
 
-std::optional<StateChange> Recomputation::read_state(const SourceRule& rule, const json& event, const json& exact,
-                                                     std::int64_t timestamp_ms, Rejection& rejection) const {
+std::optional<StateChange> Recomputation::read_state(const SourceRule& rule, const Event& event, const Event& exact,
+                                                     const LogRecord& record, Rejection& rejection) const {
   StateChange state;
-  std::optional<Key> key = read_key(rule, event, timestamp_ms, rejection);
+  std::optional<Key> key = read_key(rule, event, record, rejection);
   if (!key) return std::nullopt;
   state.key = std::move(*key);
   if (definition_.kind == ViewKind::latest) {
-    const json* member = find_member(event, rule.version);
-    rejection = {"member", rule.version.text + " is missing, or neither an integer nor a date-time"};
-    if (member == nullptr) return std::nullopt;
-    std::optional<std::int64_t> version = integer_of(*member);
-    if (!version && member->is_string()) {
-      const std::string& text = member->get_ref<const std::string&>();
-      if (const std::optional<Moment> moment = moment_of(text)) {
-        version = moment->microseconds;
-        if (lies_in_future(*instant_of(text), timestamp_ms)) {
-          rejection = {"future", text + " lies too far beyond the record's time"};
-          return std::nullopt;
-        }
+    const json member = value_at(event, record, rule.version);
+    rejection = {"member", rule.version.shown() + " is missing, or neither an integer nor a time"};
+    std::optional<std::int64_t> version = rule.version.unit == TimeUnit::text ? integer_of(member) : std::nullopt;
+    if (!version) {
+      const std::optional<Moment> moment = moment_of(member, rule.version.unit);
+      if (!moment) return std::nullopt;
+      version = moment->microseconds;
+      if (lies_in_future(moment->seconds, record.timestamp_ms)) {
+        rejection = {"future", rule.version.shown() + " lies too far beyond the record's time"};
+        return std::nullopt;
       }
     }
-    if (!version) return std::nullopt;
     state.version = *version;
   }
   state.gone = !rule.deletes.empty();
@@ -182,23 +180,22 @@ std::optional<StateChange> Recomputation::read_state(const SourceRule& rule, con
   }
   for (const Setting& setting : rule.settings) {
     const ValueColumn& column = definition_.columns[setting.column];
-    if (!read_value(column, find_member(event, setting.member), find_member(exact, setting.member),
-                    state.values[setting.column])) {
-      rejection = {"member", setting.member.text + " is missing or does not fit column " + column.name};
+    if (!read_value(column, value_at(event, record, setting.member), value_at(exact, record, setting.member),
+                    setting.member.unit, state.values[setting.column])) {
+      rejection = {"member", setting.member.shown() + " is missing or does not fit column " + column.name};
       return std::nullopt;
     }
   }
   return state;
 }
 
-std::optional<Key> Recomputation::read_key(const SourceRule& rule, const json& event, std::int64_t timestamp_ms,
+std::optional<Key> Recomputation::read_key(const SourceRule& rule, const Event& event, const LogRecord& record,
                                            Rejection& rejection) const {
   Key all;
   for (std::size_t i = 0; i < rule.key.size(); ++i) {
-    const json* member = find_member(event, rule.key[i]);
-    rejection = {"member", rule.key[i].text + " is missing or does not fit key column " + definition_.key[i].name};
-    if (member == nullptr) return std::nullopt;
-    std::optional<std::string> key = read_key(i, *member, timestamp_ms, rejection);
+    rejection = {"member", rule.key[i].shown() + " is missing or does not fit key column " + definition_.key[i].name};
+    std::optional<std::string> key =
+        read_key(i, value_at(event, record, rule.key[i]), rule.key[i].unit, record.timestamp_ms, rejection);
     if (!key) return std::nullopt;
     all.push_back(std::move(*key));
   }
@@ -211,15 +208,15 @@ bool Recomputation::lies_in_future(std::int64_t instant, std::int64_t timestamp_
              absl::int128(timestamp_ms) + absl::int128(*definition_.max_future_seconds) * 1000;
 }
 
-std::optional<std::string> Recomputation::read_key(std::size_t column, const json& member, std::int64_t timestamp_ms,
-                                                   Rejection& rejection) const {
+std::optional<std::string> Recomputation::read_key(std::size_t column, const json& member, TimeUnit unit,
+                                                   std::int64_t timestamp_ms, Rejection& rejection) const {
   const KeyType type = definition_.key[column].type;
   if (type == KeyType::integer) {
     const std::optional<std::int64_t> integer = integer_of(member);
     return integer ? std::optional(std::to_string(*integer)) : std::nullopt;
   }
-  if (!member.is_string()) return std::nullopt;
-  const std::string& text = member.get_ref<const std::string&>();
+  const std::string text = member.is_string() ? member.get<std::string>() : "";
+  if (type != KeyType::date && type != KeyType::timestamp && !member.is_string()) return std::nullopt;
   if (type == KeyType::uuid) return uuid_of(text);
   if (type == KeyType::text) {
     if (text.size() > max_text_key || text.find('\0') != std::string::npos) return std::nullopt;
@@ -227,16 +224,17 @@ std::optional<std::string> Recomputation::read_key(std::size_t column, const jso
   }
   const auto is_future = [&](std::int64_t instant) {
     if (!lies_in_future(instant, timestamp_ms)) return false;
-    rejection = {"future", text + " lies more than " + std::to_string(*definition_.max_future_seconds) +
-                               " s beyond the record's time"};
+    rejection = {"future", member.dump(-1, ' ', true, json::error_handler_t::replace) + " lies more than " +
+                               std::to_string(*definition_.max_future_seconds) + " s beyond the record's time"};
     return true;
   };
   if (type == KeyType::timestamp) {
-    const std::optional<Moment> moment = moment_of(text);
-    if (!moment || is_future(*instant_of(text))) return std::nullopt;
+    const std::optional<Moment> moment = moment_of(member, unit);
+    if (!moment || is_future(moment->seconds)) return std::nullopt;
     return moment->text;
   }
-  const std::optional<Day> day = day_of(text, zones_[column]);
+  const std::optional<Day> day =
+      unit == TimeUnit::text ? day_of(text, zones_[column]) : day_of(member, unit, zones_[column]);
   if (!day) return std::nullopt;
   if (day->instant && is_future(*day->instant)) return std::nullopt;
   return iso_date(day->day);

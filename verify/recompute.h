@@ -144,16 +144,15 @@ class Recomputation {
   };
   static constexpr std::uint32_t no_column = UINT32_MAX;
 
-  std::optional<Change> read_change(const SourceRule& rule, const nlohmann::json& event, std::int64_t timestamp_ms,
+  std::optional<Change> read_change(const SourceRule& rule, const Event& event, const LogRecord& record,
                                     Rejection& rejection) const;
-  std::optional<StateChange> read_state(const SourceRule& rule, const nlohmann::json& event,
-                                        const nlohmann::json& exact, std::int64_t timestamp_ms,
-                                        Rejection& rejection) const;
-  std::optional<std::vector<std::string>> read_key(const SourceRule& rule, const nlohmann::json& event,
-                                                   std::int64_t timestamp_ms, Rejection& rejection) const;
+  std::optional<StateChange> read_state(const SourceRule& rule, const Event& event, const Event& exact,
+                                        const LogRecord& record, Rejection& rejection) const;
+  std::optional<std::vector<std::string>> read_key(const SourceRule& rule, const Event& event, const LogRecord& record,
+                                                   Rejection& rejection) const;
   bool lies_in_future(std::int64_t instant, std::int64_t timestamp_ms) const;
-  std::optional<std::string> read_key(std::size_t column, const nlohmann::json& member, std::int64_t timestamp_ms,
-                                      Rejection& rejection) const;
+  std::optional<std::string> read_key(std::size_t column, const nlohmann::json& member, TimeUnit unit,
+                                      std::int64_t timestamp_ms, Rejection& rejection) const;
   std::uint32_t partition_index(const TopicPartition& partition);
   RowId row_id(const Key& key);
   void contribute(const Judgement& judgement, std::uint32_t partition);

@@ -89,19 +89,32 @@ bool has_nul(const json& value) {
 
 }  // namespace
 
-std::optional<Moment> moment_of(const std::string& text) {
-  const std::optional<std::int64_t> seconds = instant_of(text);
-  if (!seconds) return std::nullopt;
-  const absl::CivilSecond civil = absl::ToCivilSecond(absl::FromUnixSeconds(*seconds), absl::UTCTimeZone());
-  if (civil.year() < 1 || civil.year() > 9999) return std::nullopt;
-  std::string fraction;
-  const std::size_t point = text.find('.');
-  for (std::size_t at = point + 1;
-       point != std::string::npos && fraction.size() < 6 && text[at] >= '0' && text[at] <= '9'; ++at)
-    fraction += text[at];
-  while (fraction.size() < 6) fraction += '0';
+std::optional<Moment> moment_of(const json& value, TimeUnit unit) {
   Moment moment;
-  moment.microseconds = *seconds * 1'000'000 + std::stoll(fraction);
+  std::string fraction;
+  if (unit == TimeUnit::text) {
+    if (!value.is_string()) return std::nullopt;
+    const auto& text = value.get_ref<const std::string&>();
+    const std::optional<std::int64_t> seconds = instant_of(text);
+    if (!seconds) return std::nullopt;
+    moment.seconds = *seconds;
+    const std::size_t point = text.find('.');
+    for (std::size_t at = point + 1;
+         point != std::string::npos && fraction.size() < 6 && text[at] >= '0' && text[at] <= '9'; ++at)
+      fraction += text[at];
+    while (fraction.size() < 6) fraction += '0';
+  } else {
+    const std::optional<std::int64_t> count = integer_of(value);
+    if (!count) return std::nullopt;
+    const absl::Time time = time_of(*count, unit);
+    if (time == absl::InfiniteFuture() || time == absl::InfinitePast()) return std::nullopt;
+    moment.seconds = absl::ToUnixSeconds(time);
+    fraction = std::to_string(1'000'000 + absl::ToInt64Microseconds(time - absl::FromUnixSeconds(moment.seconds)));
+    fraction.erase(0, 1);
+  }
+  const absl::CivilSecond civil = absl::ToCivilSecond(absl::FromUnixSeconds(moment.seconds), absl::UTCTimeZone());
+  if (civil.year() < 1 || civil.year() > 9999) return std::nullopt;
+  moment.microseconds = moment.seconds * 1'000'000 + std::stoll(fraction);
   while (!fraction.empty() && fraction.back() == '0') fraction.pop_back();
   const auto two = [](int number) { return (number < 10 ? ":0" : ":") + std::to_string(number); };
   moment.text = iso_date(absl::CivilDay(civil)) + " " + two(civil.hour()).substr(1) + two(civil.minute()) +
@@ -129,14 +142,15 @@ std::string normal_json(const json& exact) {
   return (number->negative ? "-" : "") + number->digits + "e" + std::to_string(number->power);
 }
 
-bool read_value(const ValueColumn& column, const json* member, const json* exact, std::optional<std::string>& value) {
+bool read_value(const ValueColumn& column, const json& member, const json& exact, TimeUnit unit,
+                std::optional<std::string>& value) {
   value.reset();
-  if (member == nullptr || member->is_null()) return !column.required;
-  const std::string* text = member->is_string() ? &member->get_ref<const std::string&>() : nullptr;
+  if (member.is_null()) return !column.required;
+  const std::string* text = member.is_string() ? &member.get_ref<const std::string&>() : nullptr;
   switch (column.type) {
     case ColumnType::int4:
     case ColumnType::int8: {
-      const std::optional<std::int64_t> integer = integer_of(*member);
+      const std::optional<std::int64_t> integer = integer_of(member);
       if (!integer) return false;
       if (column.type == ColumnType::int4 && (*integer > 2'147'483'647 || *integer < -2'147'483'648)) return false;
       value = std::to_string(*integer);
@@ -145,25 +159,27 @@ bool read_value(const ValueColumn& column, const json* member, const json* exact
     case ColumnType::decimal:
       if (text != nullptr) {
         value = decimal_of(*text, column.scale);
-      } else if (exact != nullptr && exact->is_binary()) {
-        value = decimal_of(std::string(exact->get_binary().begin(), exact->get_binary().end()), column.scale);
-      } else if (member->is_number()) {
-        value = decimal_of(member->dump(), column.scale);
+      } else if (exact.is_binary()) {
+        value = decimal_of(std::string(exact.get_binary().begin(), exact.get_binary().end()), column.scale);
+      } else if (member.is_number()) {
+        value = decimal_of(member.dump(), column.scale);
       }
       return value.has_value();
     case ColumnType::text:
-      if (text == nullptr || has_nul(*member)) return false;
+      if (text == nullptr || has_nul(member)) return false;
       value = *text;
       return true;
     case ColumnType::boolean:
-      if (!member->is_boolean()) return false;
-      value = member->get<bool>() ? "true" : "false";
+      if (!member.is_boolean()) return false;
+      value = member.get<bool>() ? "true" : "false";
       return true;
     case ColumnType::timestamp:
-      if (const std::optional<Moment> moment = text != nullptr ? moment_of(*text) : std::nullopt) value = moment->text;
+      if (const std::optional<Moment> moment = moment_of(member, unit)) value = moment->text;
       return value.has_value();
     case ColumnType::date:
-      if (text != nullptr && text->size() == 10) {
+      if (unit == TimeUnit::days) {
+        if (const std::optional<Day> day = day_of(member, unit, absl::UTCTimeZone())) value = iso_date(day->day);
+      } else if (text != nullptr && text->size() == 10) {
         if (const std::optional<Day> day = day_of(*text, absl::UTCTimeZone())) value = iso_date(day->day);
       }
       return value.has_value();
@@ -171,8 +187,8 @@ bool read_value(const ValueColumn& column, const json* member, const json* exact
       if (text != nullptr) value = uuid_of(*text);
       return value.has_value();
     case ColumnType::json:
-      if (has_nul(*member)) return false;
-      value = normal_json(exact == nullptr ? *member : *exact);
+      if (has_nul(member)) return false;
+      value = normal_json(exact);
       return true;
   }
   return false;

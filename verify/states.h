@@ -30,15 +30,17 @@ struct StateChange {
 
 // A value column as PostgreSQL prints it (jsonb in the form of normal_json()). `exact`: the same member with its
 // numbers as they were written. False: it does not fit the column.
-bool read_value(const ValueColumn& column, const nlohmann::json* member, const nlohmann::json* exact,
+bool read_value(const ValueColumn& column, const nlohmann::json& member, const nlohmann::json& exact, TimeUnit unit,
                 std::optional<std::string>& value);
 
-// A date-time as PostgreSQL prints a timestamptz in UTC, and its microseconds since 1970; nullopt: it is none.
+// An instant as PostgreSQL prints a timestamptz in UTC, in microseconds since 1970 and in whole seconds (floor).
 struct Moment {
   std::string text;
   std::int64_t microseconds = 0;
+  std::int64_t seconds = 0;
 };
-std::optional<Moment> moment_of(const std::string& text);
+// Of a date-time, or of a count of units; nullopt: it is none.
+std::optional<Moment> moment_of(const nlohmann::json& value, TimeUnit unit);
 
 // One spelling of a JSON value of parse_json(…, exact): members sorted, numbers without needless digits.
 std::string normal_json(const nlohmann::json& exact);

@@ -146,6 +146,40 @@ std::optional<Day> day_of(std::string_view text, const absl::TimeZone& zone) {
 
 std::optional<std::int64_t> instant_of(std::string_view text) { return read_instant(text); }
 
+absl::Time time_of(std::int64_t count, TimeUnit unit) {
+  switch (unit) {
+    case TimeUnit::text:
+      break;
+    case TimeUnit::seconds:
+      return absl::UnixEpoch() + absl::Seconds(count);
+    case TimeUnit::milliseconds:
+      return absl::UnixEpoch() + absl::Milliseconds(count);
+    case TimeUnit::microseconds:
+      return absl::UnixEpoch() + absl::Microseconds(count);
+    case TimeUnit::nanoseconds:
+      return absl::UnixEpoch() + absl::Nanoseconds(count);
+    case TimeUnit::days:
+      return absl::UnixEpoch() + absl::Hours(24) * count;
+  }
+  return absl::InfinitePast();
+}
+
+std::optional<Day> day_of(const json& count, TimeUnit unit, const absl::TimeZone& zone) {
+  const std::optional<std::int64_t> number = integer_of(count);
+  if (!number) return std::nullopt;
+  if (unit == TimeUnit::days) {
+    if (*number < -800'000 || *number > 3'000'000) return std::nullopt;
+    const absl::CivilDay day = absl::CivilDay(1970, 1, 1) + *number;
+    if (day.year() < 1 || day.year() > 9999) return std::nullopt;
+    return Day{day, std::nullopt};
+  }
+  const absl::Time time = time_of(*number, unit);
+  const absl::CivilDay in_utc = absl::ToCivilDay(time, absl::UTCTimeZone());
+  const absl::CivilDay day = absl::ToCivilDay(time, zone);
+  if (in_utc.year() < 1 || in_utc.year() > 9999 || day.year() < 1 || day.year() > 9999) return std::nullopt;
+  return Day{day, absl::ToUnixSeconds(time)};
+}
+
 std::string iso_date(absl::CivilDay day) {
   const auto two = [](int number) { return (number < 10 ? "0" : "") + std::to_string(number); };
   std::string year = std::to_string(day.year());

@@ -32,6 +32,11 @@ std::optional<Day> day_of(std::string_view text, const absl::TimeZone& zone);
 // An RFC 3339 date-time with an offset: seconds since 1970 UTC, the fraction dropped.
 std::optional<std::int64_t> instant_of(std::string_view text);
 
+// The time so many units after 1970 (never TimeUnit::text); infinite when that is too far away.
+absl::Time time_of(std::int64_t count, TimeUnit unit);
+// As day_of() of a time that counts units since 1970 (never TimeUnit::text).
+std::optional<Day> day_of(const nlohmann::json& count, TimeUnit unit, const absl::TimeZone& zone);
+
 // "2026-11-23", as PostgreSQL prints a date.
 std::string iso_date(absl::CivilDay day);
 

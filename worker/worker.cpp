@@ -8,6 +8,7 @@
 #include <mutex>
 #include <thread>
 
+#include "core/definition_diff.h"
 #include "core/error.h"
 #include "sql/apply.h"
 #include "worker/commit/pg_store.h"
@@ -67,9 +68,7 @@ sql::Generation find_generation(const WorkerSettings& settings, const ViewDefini
   const postgres::Connection connection = postgres::connect(settings.database, "daybook-worker/" + view.name);
   sql::Generation generation = sql::require_generation(*connection, view.name);
   if (generation.definition_text != view.canonical_json) {
-    throw StopError("view " + view.name +
-                    " is in the database with another definition: give the changed one a new view name and"
-                    " run `daybook views apply`, or run this worker with the definition that is there");
+    throw StopError(refusal(view.name, compare_definitions(generation.definition_text, "{}", view)));
   }
   return generation;
 }

@@ -46,6 +46,8 @@ CaseFile load_case(const std::filesystem::path& path) {
     const TopicPartition partition{event.value("topic", test.view.topics().front()), event.value("partition", 0)};
     auto& records = test.log[partition];
     LogRecord record;
+    if (event.contains("key")) record.key = event["key"].dump();
+    if (event.contains("raw_key")) record.key = event["raw_key"].get<std::string>();
     if (event.contains("raw")) record.value = event["raw"].get<std::string>();
     if (event.contains("hex")) record.value = from_hex(event["hex"]);
     if (event.contains("value")) record.value = event["value"].dump();

@@ -1,7 +1,8 @@
 // Cases as data: tests/cases/summary/*.json, each with events (in), rows and dead letters (expected).
 //
 //   {"about": "...", "view": "../path/of/definition.json" or the definition itself,
-//    "events": [{"partition": 0, "value": {...} | "raw": "text" | "hex": "00ff", "time": ms, "headers": [[n, v]]}],
+//    "events": [{"partition": 0, "value": {...} | "raw": "text" | "hex": "00ff", "time": ms, "headers": [[n, v]],
+//                "key": {...} | "raw_key": "text"}],
 //    "rows": {"key|key": [values]}, "dead_letters": [["topic/partition@offset", code, part of the detail]]}
 //
 // An event without "topic" is on the view's first topic; without "partition" on partition 0.

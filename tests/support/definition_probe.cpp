@@ -76,8 +76,22 @@ json value_of(const ValueColumn& column, const json& amount) {
   return nullptr;
 }
 
+// What says that it is an event of the rule's type; what the rule reads in headers is left out.
+json envelope_for(const SourceRule& rule) {
+  if (rule.envelope.kind == Envelope::Kind::debezium) return {{"op", rule.event_type}, {"source", {{"lsn", 1}}}};
+  if (rule.envelope.kind == Envelope::Kind::cloudevents)
+    return {{"specversion", "1.0"}, {"id", "1"}, {"source", "/s"}, {"type", rule.event_type}};
+  json event = json::object();
+  for (const auto& [part, value] : {std::pair{&rule.envelope.id, std::string("1")},
+                                    {&rule.envelope.source, std::string("/s")},
+                                    {&rule.envelope.type, rule.event_type}}) {
+    if (part->place && part->place->header.empty()) put(event, *part->place, value);
+  }
+  return event;
+}
+
 json event_for(const ViewDefinition& view, const SourceRule& rule, const json& amount) {
-  json event = {{"specversion", "1.0"}, {"id", "1"}, {"source", "/s"}, {"type", rule.event_type}};
+  json event = envelope_for(rule);
   for (const Amount& a : rule.amounts) {
     if (const auto* pointer = std::get_if<JsonPointer>(&a.value)) put(event, *pointer, amount);
   }

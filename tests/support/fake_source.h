@@ -16,6 +16,7 @@ struct LogRecord {
   std::optional<std::string> value;
   std::int64_t timestamp_ms = 0;
   std::vector<std::pair<std::string, std::string>> headers;
+  std::optional<std::string> key = std::nullopt;
 };
 
 // Offsets are list positions, plus what a gap left out.
@@ -50,6 +51,7 @@ class FakeSource : public Source, private HeaderReader {
       out.partition = partition.partition;
       out.offset = record->first;
       out.timestamp_ms = record->second.timestamp_ms;
+      if (record->second.key) out.key = *record->second.key;
       if (record->second.value) out.value = *record->second.value;
       out.header_reader = this;
       out.native = &record->second;

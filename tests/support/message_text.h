@@ -2,6 +2,7 @@
 //
 //   @time 1790000000000       the record's timestamp
 //   @topic 1                  the index of its topic
+//   @key {"id": 7}            its key
 //   @null ce_subject          a header without a value
 //   ce_id: 7                  a header with one
 //
@@ -36,6 +37,8 @@ inline Message read_message(std::string_view text) {
       message.timestamp_ms = number_of(line.substr(6), message.timestamp_ms);
     } else if (line.starts_with("@topic ")) {
       message.topic = number_of(line.substr(7), message.topic);
+    } else if (line.starts_with("@key ")) {
+      message.key = line.substr(5);
     } else if (line.starts_with("@null ")) {
       message.headers.push_back({line.substr(6), {}});
     } else if (const std::size_t colon = line.find(": "); colon != std::string_view::npos) {

@@ -27,6 +27,7 @@ inline Rows recomputed(const ViewDefinition& view, const Log& log, const std::ve
       out.offset = offset;
       out.timestamp_ms = record.timestamp_ms;
       for (const auto& [name, value] : record.headers) out.headers.emplace_back(name, value);
+      if (record.key) out.key = *record.key;
       if (record.value) out.value = *record.value;
       recomputation.add(out);
     }

@@ -94,6 +94,7 @@ std::string Referee::disagreement(const Message& message) {
   Record record;
   record.topic = static_cast<std::uint32_t>(message.topic % topics_.size());
   record.timestamp_ms = message.timestamp_ms;
+  record.key = message.key;
   record.value = message.value;
   record.header_reader = &given;
   record.native = &message;
@@ -102,6 +103,7 @@ std::string Referee::disagreement(const Message& message) {
   verify::LogRecord log_record;
   log_record.topic = topics_[record.topic];
   log_record.timestamp_ms = message.timestamp_ms;
+  log_record.key = message.key;
   log_record.value = message.value;
   for (const Header& header : message.headers) log_record.headers.emplace_back(header.name, header.value);
   const verify::Judgement judgement = verify_.judge(log_record);

@@ -20,7 +20,8 @@ struct Message {
   std::size_t topic = 0;  // taken modulo the number of the view's topics
   std::int64_t timestamp_ms = 1'790'000'000'000;
   std::vector<Header> headers;
-  std::optional<std::string_view> value;
+  std::optional<std::string_view> value = std::nullopt;
+  std::optional<std::string_view> key = std::nullopt;
 };
 
 class Referee {

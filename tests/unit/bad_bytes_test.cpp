@@ -88,6 +88,17 @@ class Judges {
     body(value);
     body(value, binary);
     body(value, {{value, value}, {"ce_" + value.substr(0, 100), value}});
+    const std::string row =
+        std::string(R"("id":")") + uuid + R"(","name":"n","note":"o","number":1,"n":1,"at":)" + value;
+    const std::string change = R"({"op":"c","source":{"table":"t","lsn":)" + value + R"(},"after":{)" + row + "}}";
+    judge({.topic = 2, .headers = {}, .value = change, .key = value});
+    const std::string wrapped = R"({"schema":)" + value + R"(,"payload":)" + value + "}";
+    judge({.topic = 2, .headers = {}, .value = wrapped, .key = R"({"schema":null,"payload":{"n":1}})"});
+    const std::string plain = R"({"kind":"a","from":)" + value + R"(,"data":{"n":1,"number":1}})";
+    judge({.topic = 3, .headers = {{"id", uuid}, {"at", "7"}, {"name", value}}, .value = plain});
+    judge({.topic = 3, .headers = {{"id", value}, {"at", value}}, .value = plain});
+    const std::string reading = "{" + row + "}";
+    judge({.topic = 4, .headers = {{"daybookredrive", value}}, .value = reading});
     const std::string head =
         std::string(R"({"specversion":"1.0","source":"/s","time":"2026-03-10","id":")") + uuid + '"';
     body(head + R"(,"type":"where","data":{"number":1,"b":false,"a":)" + value + "}}");

@@ -184,18 +184,80 @@ TEST_CASE("a definition with each member") {
   CHECK(view.sources[1].where.empty());
 }
 
-TEST_CASE("the examples in docs/views.md are definitions") {
-  const std::string page = text_of(source / "docs/views.md");
+TEST_CASE("the examples in docs/views.md and the first of docs/envelopes.md are definitions") {
   int examples = 0;
-  for (std::size_t begin = page.find("```json\n"); begin != std::string::npos; begin = page.find("```json\n", begin)) {
-    begin += 8;
-    const std::string example = page.substr(begin, page.find("```", begin) - begin);
-    const DefinitionOrMistakes read = read_definition(example);
-    CHECK_MESSAGE(std::holds_alternative<ViewDefinition>(read), lines_of(read));
-    CHECK(ViewSchema().accepts(Json::parse(example)));
-    ++examples;
+  for (const char* name : {"docs/views.md", "docs/envelopes.md"}) {
+    CAPTURE(name);
+    const std::string page = text_of(source / name);
+    for (std::size_t begin = page.find("```json\n"); begin != std::string::npos;
+         begin = page.find("```json\n", begin)) {
+      begin += 8;
+      const std::string example = page.substr(begin, page.find("```", begin) - begin);
+      const DefinitionOrMistakes read = read_definition(example);
+      CHECK_MESSAGE(std::holds_alternative<ViewDefinition>(read), lines_of(read));
+      CHECK(ViewSchema().accepts(Json::parse(example)));
+      ++examples;
+      if (name == std::string("docs/envelopes.md")) break;  // the others are parts of one
+    }
   }
-  CHECK(examples >= 3);
+  CHECK(examples >= 4);
+}
+
+TEST_CASE("the fragments of docs/envelopes.md are sources") {
+  const std::string page = text_of(source / "docs/envelopes.md");
+  std::size_t fragments = 0;
+  std::size_t at = page.find("```json\n", page.find("```json\n") + 1);
+  for (; at != std::string::npos; at = page.find("```json\n", at + 1)) {
+    const Json fragment = Json::parse(page.substr(at + 8, page.find("```", at + 8) - at - 8));
+    Json definition = {{"view", "v"}, {"kind", "summary"}, {"key", Json::array()}, {"columns", Json::array()}};
+    for (const auto& [column, place] : fragment["key"].items()) {
+      if (column == "day") continue;
+      definition["key"].push_back(Json{{"name", column}, {"type", "text"}});
+    }
+    definition["key"].push_back(Json{{"name", "day"}, {"type", "date"}, {"time_zone", "UTC"}});
+    for (const auto& [column, amount] : fragment["add"].items())
+      definition["columns"].push_back(Json{{"name", column}, {"type", "int"}, {"value", "sum"}});
+    definition["sources"] = Json::array({fragment});
+    const DefinitionOrMistakes read = read_definition(definition.dump());
+    CHECK_MESSAGE(std::holds_alternative<ViewDefinition>(read), lines_of(read));
+    CHECK(ViewSchema().accepts(definition));
+    ++fragments;
+  }
+  CHECK(fragments == 2);
+}
+
+TEST_CASE("envelopes, types and places") {
+  const ViewDefinition view = read_good(cases / "good/envelopes.json");
+  REQUIRE(view.sources.size() == 8);  // a rule for each type of a source
+  const auto rule = [&](std::size_t i) { return view.sources[i]; };
+  CHECK(rule(0).event_type == "moved");
+  CHECK(rule(1).event_type == "counted");
+  CHECK(rule(0).envelope.kind == Envelope::Kind::cloudevents);
+  CHECK(rule(1).key[1].text == "/time");  // {"envelope": "time"}
+  CHECK(rule(1).key[1].unit == TimeUnit::text);
+  CHECK(rule(2).envelope.kind == Envelope::Kind::debezium);
+  CHECK(rule(3).event_type == "r");
+  CHECK(rule(3).key[1].text == "/after/on");
+  CHECK(rule(3).key[1].unit == TimeUnit::days);
+  CHECK(rule(4).key[1].tokens == std::vector<std::string>{"source", "ts_ms"});
+  CHECK(rule(4).key[1].unit == TimeUnit::milliseconds);
+  const Envelope& plain = view.envelope("p");
+  CHECK(plain.kind == Envelope::Kind::plain);
+  CHECK(plain.id.place->text == "/id");
+  CHECK(plain.type.place->text == "/kind");
+  CHECK(!plain.source.place);
+  CHECK(plain.source.constant == "shop");
+  CHECK(rule(5).key[0].text == "/site");
+  CHECK(rule(5).key[1] == *plain.time);
+  CHECK(plain.time->unit == TimeUnit::microseconds);
+  const Envelope& outbox = view.envelope("o");
+  CHECK(outbox.id.place->header == "id");
+  CHECK(outbox.time->shown() == "header at");
+  CHECK(rule(6).key[0].header == "site");
+  CHECK(rule(6).key[1].unit == TimeUnit::nanoseconds);
+  CHECK(!view.envelope("c").id.place);
+  CHECK(view.envelope("c").type.constant == "moved");
+  CHECK(view.topics() == std::vector<std::string>{"t", "d", "p", "o", "c"});
 }
 
 TEST_CASE("what is left out has its default") {
@@ -328,6 +390,9 @@ TEST_CASE("the schema and the reader know the same members") {
   check(definitions["state_column"], state_column_members, "column of a state");
   check(definitions["latest_source"], latest_source_members, "source of a latest view");
   check(definitions["log_source"], log_source_members, "source of a log view");
+  check(definitions["plain_envelope"], envelope_members, "envelope");
+  check(definitions["constant"], constant_members, "constant");
+  check(definitions["place"], place_members, "place");
   check(definitions["condition"], condition_members, "condition");
   check(definitions["reader"], reader_members, "reader");
   check(definitions["reader"]["properties"]["order"], order_members, "order");

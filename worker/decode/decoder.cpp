@@ -37,15 +37,25 @@ bool holds(const Condition& condition, const MemberValue& value) {
   return false;
 }
 
+// A date that counts days, as Debezium's io.debezium.time.Date.
+// What to do about a member that a change event lacks.
+std::string hint(const SourceRule& rule, const JsonPointer& pointer, const MemberValue& value) {
+  if (rule.envelope.kind != Envelope::Kind::debezium || !value.is_null() || pointer.tokens.empty()) return "";
+  if (pointer.tokens.front() == "before") return " (without REPLICA IDENTITY FULL, PostgreSQL logs no former row)";
+  if (pointer.tokens.front() == "after" && rule.event_type == "d") return " (a deleted row is in before)";
+  return "";
+}
+
 }  // namespace
 
 Decoder::Decoder(const ViewDefinition& view, const FingerprintKey& key) : view_(view), key_(key) {
   const std::vector<std::string> topics = view_.topics();
   rules_.resize(topics.size());
+  for (const std::string& topic : topics) envelopes_.emplace_back(view_.envelope(topic), topic);
   for (const SourceRule& source : view_.sources) {
     Rule rule{Name(source.event_type), {}, {}, {}, {}, {}, &source};
     for (const Condition& condition : source.where) rule.where.push_back({MemberPath(condition.member), condition});
-    for (const JsonPointer& pointer : source.key) rule.key.emplace_back(pointer);
+    for (const Place& place : source.key) rule.key.emplace_back(place);
     for (const Amount& amount : source.amounts) {
       AmountRule compiled{static_cast<std::uint32_t>(amount.column), amount.sign, 0, {}};
       if (const auto* pointer = std::get_if<JsonPointer>(&amount.value)) {
@@ -76,11 +86,13 @@ void Decoder::decode(const Record& record, DecodedEvent& event) {
     return;
   }
   std::optional<Rejection> rejection = json_.read_json(record);
-  // Reading headers would take a fifth of a worker's CPU. A body that is a complete event of a type that this view
-  // reads is taken as one; all else is judged by its headers (docs/decisions.md, "Headers").
-  if (!rejection && !(json_.read_body() && reads_type(record.topic))) rejection = json_.read_envelope(record);
+  if (!rejection) rejection = open(record);
   if (rejection) {
     reject(event, std::move(rejection->code), std::move(rejection->detail));
+    return;
+  }
+  if (json_.is_null_payload()) {
+    event.outcome = Outcome::tombstone;
     return;
   }
   if (!json_.redrive().empty() && json_.redrive() != view_.name) {
@@ -134,6 +146,23 @@ void Decoder::describe(const Record& record, DecodedEvent& event) {
   event.type = json_.type();
 }
 
+// What event it is, as its topic's envelope says.
+std::optional<Rejection> Decoder::open(const Record& record) {
+  const EnvelopePaths& envelope = envelopes_[record.topic];
+  switch (envelope.kind) {
+    case Envelope::Kind::cloudevents:
+      // Reading headers would take a fifth of a worker's CPU. A body that is a complete event of a type that this view
+      // reads is taken as one; all else is judged by its headers (docs/decisions.md, "Headers").
+      if (json_.read_body() && reads_type(record.topic)) return std::nullopt;
+      return json_.read_envelope(record);
+    case Envelope::Kind::debezium:
+      return json_.read_debezium(record, envelope);
+    case Envelope::Kind::plain:
+      return json_.read_plain(record, envelope);
+  }
+  return std::nullopt;
+}
+
 bool Decoder::reads_type(std::uint32_t topic) const {
   const Name type = json_.type_name();
   return std::any_of(rules_[topic].begin(), rules_[topic].end(),
@@ -162,7 +191,8 @@ bool Decoder::apply(const Rule& rule, const Record& record, DecodedEvent& event)
       if (!integer || (rule_amount.sign < 0 && *integer == std::numeric_limits<std::int64_t>::min())) {
         return reject(event, "member",
                       "member " + std::get<JsonPointer>(rule.source->amounts[i].value).text + " is " +
-                          value.describe() + "; expected an integer of at most 64 bits");
+                          value.describe() + "; expected an integer of at most 64 bits" +
+                          hint(*rule.source, std::get<JsonPointer>(rule.source->amounts[i].value), value));
       }
       amount = *integer;
     }
@@ -173,9 +203,11 @@ bool Decoder::apply(const Rule& rule, const Record& record, DecodedEvent& event)
 
 bool Decoder::append_key(const Rule& rule, std::size_t column, const Record& record, DecodedEvent& event) {
   const MemberValue value = json_.find(rule.key[column]);
-  const auto wrong = [&](const char* expected) {
-    return reject(event, "member",
-                  "member " + rule.source->key[column].text + " is " + value.describe() + "; expected " + expected);
+  const Place& place = rule.source->key[column];
+  const auto wrong = [&](const std::string& expected) {
+    return reject(
+        event, "member",
+        place.shown() + " is " + value.describe() + "; expected " + expected + hint(*rule.source, place, value));
   };
   const KeyType type = view_.key[column].type;
   if (type == KeyType::integer) {
@@ -199,27 +231,28 @@ bool Decoder::append_key(const Rule& rule, std::size_t column, const Record& rec
       row_key::append_text(event.keys, *text);
       break;
     case KeyType::timestamp: {
-      const std::optional<std::int64_t> instant = text ? parse_microseconds(*text) : std::nullopt;
-      if (!instant) return wrong("an RFC 3339 date-time with an offset, years 1 to 9999");
-      if (is_in_future(*parse_instant(*text), record))
-        return reject_future(rule.source->key[column].text, value, *parse_instant(*text), record, event);
+      const std::optional<std::int64_t> instant = value.as_instant(place.unit);
+      const std::optional<std::int64_t> seconds = value.as_seconds(place.unit);
+      if (!instant || !seconds) return wrong(expected_time(place.unit));
+      if (is_in_future(*seconds, record)) return reject_future(place, value, *seconds, record, event);
       row_key::append_integer(event.keys, *instant);
       break;
     }
     case KeyType::date: {
-      static constexpr const char* expected =
-          "a date \"YYYY-MM-DD\" or an RFC 3339 date-time with an offset, years 1 to 9999";
-      if (!text) return wrong(expected);
-      std::optional<CivilDay> day = parse_date(*text);
-      if (!day) {
-        const std::optional<std::int64_t> instant = parse_instant(*text);
-        if (!instant) return wrong(expected);
-        day = zones_.front().day_of(*instant);
-        if (!day) return wrong(expected);
-        if (is_in_future(*instant, record))
-          return reject_future(rule.source->key[column].text, value, *instant, record, event);
+      const std::optional<CivilDay> day = place.unit == TimeUnit::days           ? value.as_days()
+                                          : place.unit == TimeUnit::text && text ? parse_date(*text)
+                                                                                 : std::nullopt;
+      if (day) {
+        row_key::append_date(event.keys, *day);
+        break;
       }
-      row_key::append_date(event.keys, *day);
+      const std::optional<std::int64_t> instant =
+          place.unit == TimeUnit::days ? std::nullopt : value.as_seconds(place.unit);
+      const std::optional<CivilDay> civil = instant ? zones_.front().day_of(*instant) : std::nullopt;
+      if (!civil)
+        return wrong((place.unit == TimeUnit::text ? "a date \"YYYY-MM-DD\" or " : "") + expected_time(place.unit));
+      if (is_in_future(*instant, record)) return reject_future(place, value, *instant, record, event);
+      row_key::append_date(event.keys, *civil);
       break;
     }
   }
@@ -232,11 +265,11 @@ bool Decoder::is_in_future(std::int64_t instant, const Record& record) const {
          instant - record.timestamp_ms / 1000 > *view_.max_future_seconds;
 }
 
-bool Decoder::reject_future(const std::string& member, const MemberValue& value, std::int64_t instant,
-                            const Record& record, DecodedEvent& event) const {
+bool Decoder::reject_future(const Place& place, const MemberValue& value, std::int64_t instant, const Record& record,
+                            DecodedEvent& event) const {
   return reject(
       event, "future",
-      "member " + member + " is " + value.describe() + ", " + std::to_string(instant - record.timestamp_ms / 1000) +
+      place.shown() + " is " + value.describe() + ", " + std::to_string(instant - record.timestamp_ms / 1000) +
           " s after the record's timestamp; max_future_seconds is " + std::to_string(*view_.max_future_seconds));
 }
 

@@ -86,6 +86,7 @@ class Decoder {
     const SourceRule* source;  // in view_: pointers as written, for messages
   };
 
+  std::optional<Rejection> open(const Record& record);
   bool reads_type(std::uint32_t topic) const;
   bool apply(const Rule& rule, const Record& record, DecodedEvent& event);
   void compile_states(const SourceRule& source, Rule& rule) const;
@@ -93,7 +94,7 @@ class Decoder {
   bool apply_states(const Rule& rule, const Record& record, DecodedEvent& event, State state);
   bool append_key(const Rule& rule, std::size_t column, const Record& record, DecodedEvent& event);
   bool is_in_future(std::int64_t instant, const Record& record) const;
-  bool reject_future(const std::string& member, const MemberValue& value, std::int64_t instant, const Record& record,
+  bool reject_future(const Place& place, const MemberValue& value, std::int64_t instant, const Record& record,
                      DecodedEvent& event) const;
   bool reject(DecodedEvent& event, std::string code, std::string detail) const;
 
@@ -101,6 +102,7 @@ class Decoder {
   FingerprintKey key_;
   std::vector<std::vector<Rule>> rules_;   // by topic
   std::vector<std::int32_t> topic_ranks_;  // by topic: its place by name
+  std::vector<EnvelopePaths> envelopes_;   // by topic
   std::vector<DayZone> zones_;             // none or one: a view has at most one date column
   JsonEvent json_;
 };

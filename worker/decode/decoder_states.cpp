@@ -32,19 +32,19 @@ bool Decoder::apply_states(const Rule& rule, const Record& record, DecodedEvent&
   state.order = {0, topic_ranks_[record.topic], record.partition, record.offset};
   if (!rule.version.empty()) {
     const MemberValue value = json_.find(rule.version.front());
-    const std::string& member = rule.source->version.text;
-    std::optional<std::int64_t> version = value.as_integer();
+    const Place& place = rule.source->version;
+    std::optional<std::int64_t> version = place.unit == TimeUnit::text ? value.as_integer() : std::nullopt;
     if (!version) {
-      const std::optional<std::string_view> text = value.as_string();
-      if (text) version = parse_microseconds(*text);
-      if (!version) {
+      version = value.as_instant(place.unit);
+      const std::optional<std::int64_t> seconds = value.as_seconds(place.unit);
+      if (!version || !seconds) {
         return reject(event, "member",
-                      "member " + member + " is " + value.describe() +
-                          "; expected an integer of at most 64 bits, or an RFC 3339 date-time with an offset");
+                      place.shown() + " is " + value.describe() + "; expected " +
+                          (place.unit == TimeUnit::text ? "an integer of at most 64 bits, or " : "") +
+                          expected_time(place.unit));
       }
       // A state from a wrong clock would stay the newest for ever.
-      const std::int64_t instant = *parse_instant(*text);
-      if (is_in_future(instant, record)) return reject_future(member, value, instant, record, event);
+      if (is_in_future(*seconds, record)) return reject_future(place, value, *seconds, record, event);
     }
     state.order.version = *version;
   }
@@ -65,8 +65,8 @@ bool Decoder::apply_states(const Rule& rule, const Record& record, DecodedEvent&
         const auto setting = std::find_if(rule.source->settings.begin(), rule.source->settings.end(),
                                           [set = set](const Setting& s) { return s.column == set; });
         return reject(event, "member",
-                      "member " + setting->member.text + " is " + value.describe() + "; expected " +
-                          state_values::expected(type));
+                      setting->member.shown() + " is " + value.describe() + "; expected " +
+                          state_values::expected(type, path.unit));
       }
       column = set + 1;
     }

@@ -90,7 +90,15 @@ MemberPath::MemberPath(const JsonPointer& pointer) {
   for (const std::string& token : tokens) names.emplace_back(token);
 }
 
-MemberPath::MemberPath(const MemberPath& other) : root(other.root), tokens(other.tokens) {
+MemberPath::MemberPath(const Place& place) : MemberPath(static_cast<const JsonPointer&>(place)) {
+  unit = place.unit;
+  if (place.header.empty()) return;
+  root = Root::header;
+  tokens = {place.header};
+  names.emplace_back(tokens.front());
+}
+
+MemberPath::MemberPath(const MemberPath& other) : root(other.root), unit(other.unit), tokens(other.tokens) {
   for (const std::string& token : tokens) names.emplace_back(token);  // into our own copies
 }
 
@@ -182,6 +190,8 @@ std::optional<Rejection> JsonEvent::read_json(const Record& record) {
   source_ = id_ = type_ = redrive_ = {};
   binary_ = false;
   has_data_ = false;
+  null_payload_ = false;
+  is_unwrapped_ = false;
   top_.clear();
   data_.clear();
   const std::string_view bytes = *record.value;
@@ -349,6 +359,8 @@ MemberValue JsonEvent::find(const MemberPath& path) const {
         depth = 1;
       }
     }
+  } else if (path.root == MemberPath::Root::header) {
+    return header(path.names[0].text);
   } else {
     if (path.names.empty()) return binary_ ? MemberValue() : MemberValue(document_);
     if (binary_) {
@@ -386,8 +398,10 @@ MemberValue JsonEvent::find(const MemberPath& path) const {
 }
 
 std::optional<std::string_view> JsonEvent::raw(const MemberPath& path) {
-  std::vector<std::string_view> tokens;
+  if (path.root == MemberPath::Root::header) return std::nullopt;
   if (binary_ && path.root == MemberPath::Root::event) return std::nullopt;  // attributes are headers
+  std::vector<std::string_view> tokens;
+  if (is_unwrapped_) tokens.emplace_back("payload");
   if (!binary_ && path.root == MemberPath::Root::data) tokens.emplace_back("data");
   tokens.insert(tokens.end(), path.tokens.begin(), path.tokens.end());
   return raw_.find({padded_.data(), size_}, padded_.size(), tokens);

@@ -1,4 +1,5 @@
-// One record's bytes as a CloudEvent whose members can be looked up: structured or binary mode.
+// One record's bytes as an event whose members can be looked up: a CloudEvent in structured or binary mode, or what
+// another envelope says it is (docs/envelopes.md).
 //
 // The whole document is checked, also what no rule reads: UTF-8, syntax, nesting, numbers, and member names that
 // occur twice (two readers would take different ones of them for the value).
@@ -11,6 +12,8 @@
 #include <string_view>
 #include <vector>
 
+#include "core/civil_time.h"
+#include "core/envelope.h"
 #include "core/error.h"
 #include "core/json_pointer.h"
 #include "core/record.h"
@@ -34,17 +37,20 @@ struct Name {
 
 // A pointer made ready for look-ups.
 struct MemberPath {
-  enum class Root { event, data };  // data: the pointer starts with /data, which is looked up but once an event
+  // data: the pointer starts with /data, which is looked up but once an event; header: no pointer but a header's name.
+  enum class Root { event, data, header };
   Root root = Root::event;
+  TimeUnit unit = TimeUnit::text;   // of times
   std::vector<Name> names;          // below the root
   std::vector<std::string> tokens;  // what `names` refer to
 
   explicit MemberPath(const JsonPointer& pointer);
+  explicit MemberPath(const Place& place);
   MemberPath(const MemberPath& other);
   MemberPath& operator=(const MemberPath&) = delete;
 };
 
-// A value found in an event: JSON, or in binary mode the text of an attribute's header.
+// A value found in an event: JSON, or the text of a header (in binary mode an attribute's).
 class MemberValue {
  public:
   MemberValue() = default;
@@ -63,6 +69,13 @@ class MemberValue {
   bool has_nul() const;
   // As JSON, numbers as they were parsed.
   std::string as_json() const;
+  // The instant in microseconds since 1970 UTC, within the years 1 to 9999: an RFC 3339 text with an offset, or a count
+  // of units (in a header: decimal digits).
+  std::optional<std::int64_t> as_instant(TimeUnit unit) const;
+  // The instant in seconds since 1970 UTC, the fraction dropped (floor): an RFC 3339 text, or a count of units.
+  std::optional<std::int64_t> as_seconds(TimeUnit unit) const;
+  // A count of days since 1970.
+  std::optional<CivilDay> as_days() const;
   // What it is, for messages: `null`, `the string "abc"`, `the number 1.5`, `an object`, `nothing`.
   std::string describe() const;
 
@@ -72,6 +85,23 @@ class MemberValue {
   std::string_view attribute_;
   Kind kind_ = Kind::missing;
 };
+
+// A topic's envelope made ready for look-ups.
+struct EnvelopePaths {
+  struct Part {
+    std::vector<MemberPath> path;  // one, or none
+    std::string shown;             // the path, for messages
+    std::string constant;
+  };
+  Envelope::Kind kind = Envelope::Kind::cloudevents;
+  std::string topic;
+  Part id, type, source;
+
+  EnvelopePaths(const Envelope& envelope, std::string topic);
+};
+
+// What as_instant() takes, for messages.
+std::string expected_time(TimeUnit unit);
 
 class JsonEvent {
  public:
@@ -86,17 +116,24 @@ class JsonEvent {
   // ce_* headers; with neither, a body with specversion is structured.
   std::optional<Rejection> read_envelope(const Record& record);
 
+  // The same for the other envelopes (json_envelope.cpp); after read_json().
+  std::optional<Rejection> read_plain(const Record& record, const EnvelopePaths& envelope);
+  std::optional<Rejection> read_debezium(const Record& record, const EnvelopePaths& envelope);
+  // After read_debezium(): the change event is null, which is a tombstone.
+  bool is_null_payload() const { return null_payload_; }
+
   // The required attributes; those that were found, after a rejection.
   std::string_view source() const { return source_; }
   std::string_view id() const { return id_; }
   std::string_view type() const { return type_; }
   Name type_name() const { return Name(type_); }
-  // The extension attribute `daybookredrive`: the only view that this copy of a dead letter is for. Mostly empty.
+  // The extension attribute `daybookredrive`, outside CloudEvents a header: the only view that this copy of a dead
+  // letter is for. Mostly empty.
   std::string_view redrive() const { return redrive_; }
 
   MemberValue find(const MemberPath& path) const;
-  // The text of what find() finds when that is JSON, as it was written: numbers with all their digits. Costs another
-  // way through the document.
+  // The text of what find() finds in the record's value, as it was written: numbers with all their digits. Nothing for
+  // what is in headers or in the record's key. Costs another way through the document.
   std::optional<std::string_view> raw(const MemberPath& path);
 
  private:
@@ -111,6 +148,12 @@ class JsonEvent {
   struct Attributes {
     MemberValue specversion, source, id, type, redrive;
   };
+  void read_marks(const Record& record);
+  void unwrap(simdjson::dom::element payload);
+  void read_record_key(const Record& record);
+  MemberValue header(std::string_view name) const;
+  std::string_view position_of(const Record& record);
+  std::optional<Rejection> read_part(const EnvelopePaths::Part& part, const char* name, std::string& text);
   std::optional<Rejection> check_envelope(const Attributes& attributes);
   std::optional<Rejection> check_nested(simdjson::dom::element value, Members& scratch, bool top);
 
@@ -126,6 +169,15 @@ class JsonEvent {
   simdjson::dom::element data_element_;
   bool has_data_ = false;
   std::string_view source_, id_, type_, redrive_;
+
+  // Of the other envelopes: what the attributes refer to where the record has them in no such form.
+  std::string id_text_, type_text_, source_text_, key_text_;
+  std::string_view redriven_position_;  // of the original of a redriven copy
+  bool null_payload_ = false;
+  bool is_unwrapped_ = false;  // the event is the document's member `payload`
+  simdjson::dom::parser key_parser_;
+  std::vector<char> padded_key_;
+  Members source_block_;  // of the source of a Debezium event, sorted
 };
 
 }  // namespace daybook

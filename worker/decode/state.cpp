@@ -78,12 +78,14 @@ bool append(const ValueColumn& column, const MemberValue& value, JsonEvent& even
       return truth.has_value();
     }
     case ColumnType::timestamp: {
-      const std::optional<std::int64_t> instant = text ? parse_microseconds(*text) : std::nullopt;
+      const std::optional<std::int64_t> instant = value.as_instant(path.unit);
       if (instant) put_number(out, static_cast<std::uint64_t>(*instant - postgres_epoch_microseconds));
       return instant.has_value();
     }
     case ColumnType::date: {
-      const std::optional<CivilDay> day = text ? parse_date(*text) : std::nullopt;
+      const std::optional<CivilDay> day = path.unit == TimeUnit::days           ? value.as_days()
+                                          : path.unit == TimeUnit::text && text ? parse_date(*text)
+                                                                                : std::nullopt;
       if (day) put_number(out, static_cast<std::uint32_t>(*day - postgres_epoch));
       return day.has_value();
     }
@@ -99,7 +101,7 @@ bool append(const ValueColumn& column, const MemberValue& value, JsonEvent& even
   return false;
 }
 
-std::string expected(const ValueColumn& column) {
+std::string expected(const ValueColumn& column, TimeUnit unit) {
   switch (column.type) {
     case ColumnType::int4:
       return "an integer of at most 32 bits";
@@ -113,9 +115,9 @@ std::string expected(const ValueColumn& column) {
     case ColumnType::boolean:
       return "true or false";
     case ColumnType::timestamp:
-      return "an RFC 3339 date-time with an offset, years 1 to 9999";
+      return expected_time(unit);
     case ColumnType::date:
-      return "a date \"YYYY-MM-DD\"";
+      return unit == TimeUnit::text ? "a date \"YYYY-MM-DD\"" : expected_time(unit);
     case ColumnType::uuid:
       return "a UUID such as \"6f1c7ab0-3d0c-4f5e-9d2b-1f0e5a7c9b42\"";
     case ColumnType::json:

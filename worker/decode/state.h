@@ -41,7 +41,7 @@ namespace state_values {
 bool append(const ValueColumn& column, const MemberValue& value, JsonEvent& event, const MemberPath& path,
             std::string& out);
 // What a value has to be, for a message.
-std::string expected(const ValueColumn& column);
+std::string expected(const ValueColumn& column, TimeUnit unit);
 
 // Takes the next value off `values`; nullopt: NULL.
 std::optional<std::string_view> next(std::string_view& values);
