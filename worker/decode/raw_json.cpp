@@ -52,14 +52,17 @@ class Walker {
   std::size_t at_ = 0;
 };
 
-}  // namespace
-
-bool RawJson::is_name(std::string_view quoted, std::string_view token) {
+// Whether a name, with its quotes, is this token.
+bool is_name(std::string_view quoted, std::string_view token, simdjson::ondemand::parser& parser) {
   if (quoted.find('\\') == std::string_view::npos) return quoted.substr(1, quoted.size() - 2) == token;
-  std::string_view name;
   const simdjson::padded_string copy(quoted);
-  return parser_.parse(copy).get(name) == simdjson::SUCCESS && name == token;
+  simdjson::ondemand::document document;
+  std::string_view name;
+  return parser.iterate(copy).get(document) == simdjson::SUCCESS &&
+         document.get_string().get(name) == simdjson::SUCCESS && name == token;
 }
+
+}  // namespace
 
 std::optional<std::string_view> RawJson::find(std::string_view document, std::size_t,
                                               const std::vector<std::string_view>& tokens) {
@@ -81,7 +84,7 @@ std::optional<std::string_view> RawJson::find(std::string_view document, std::si
     for (;; walker.step()) {  // over the comma
       if (walker.peek() == last) return std::nullopt;
       if (first == '{') {
-        const bool is_it = is_name(walker.string(), token);
+        const bool is_it = is_name(walker.string(), token, parser_);
         walker.peek();
         walker.step();  // over the colon
         if (is_it) break;

@@ -14,16 +14,14 @@ namespace daybook {
 // Not shared between threads: it keeps parser memory.
 class RawJson {
  public:
-  // `document` is valid JSON without a member name twice in one object: only its structure is looked at. At least
-  // simdjson::SIMDJSON_PADDING bytes behind it may be read (`capacity` counts them). `tokens`: from the document's
-  // root, unescaped. Without white space at the ends; nullopt: there is no such member.
+  // `document` is valid JSON without a member name twice in one object, and at least simdjson::SIMDJSON_PADDING bytes
+  // behind it may be read (`capacity` counts them). `tokens`: from the document's root, unescaped. Without white space
+  // at the ends; nullopt: there is no such member.
   std::optional<std::string_view> find(std::string_view document, std::size_t capacity,
                                        const std::vector<std::string_view>& tokens);
 
  private:
-  bool is_name(std::string_view quoted, std::string_view token);
-
-  simdjson::dom::parser parser_;  // for names with escapes in them
+  simdjson::ondemand::parser parser_;
 };
 
 }  // namespace daybook
