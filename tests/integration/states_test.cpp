@@ -197,6 +197,7 @@ TEST_CASE("what the database can't take of a log ends as a dead letter, the rest
   while (noise.size() < 20'000) noise += std::to_string(random());
   nlohmann::json large = nlohmann::json::parse(records[7].value);
   large["id"] = "large";
+  large["data"]["n"] = 5000;  // a key of its own
   large["data"]["message"] = noise;
   records.insert(records.begin() + 20, {records[7].topic, large.dump()});
   const Log log = log_of(random, records, 1);
