@@ -75,7 +75,7 @@ class Decoder {
     const SourceRule* source;  // in view_: pointers as written, for messages
   };
 
-  std::optional<Rejection> open(const Record& record);
+  std::optional<Rejection> open(const Record& record, const EnvelopePaths& envelope);
   bool reads_type(std::uint32_t topic) const;
   bool apply(const Rule& rule, const Record& record, DecodedEvent& event);
   bool append_key(const Rule& rule, std::size_t column, const Record& record, DecodedEvent& event);
