@@ -86,12 +86,17 @@ void Decoder::decode(const Record& record, DecodedEvent& event) {
     return;
   }
   std::optional<Rejection> rejection = json_.read_json(record);
-  if (!rejection) rejection = open(record);
+  const EnvelopePaths& envelope = envelopes_[record.topic];
+  const bool is_cloudevent = envelope.kind == Envelope::Kind::cloudevents;
+  // Reading headers would take a fifth of a worker's CPU. A body that is a complete event of a type that this view
+  // reads is taken as one; all else is judged by its headers (docs/decisions.md, "Headers").
+  if (!rejection && !(is_cloudevent && json_.read_body() && reads_type(record.topic)))
+    rejection = open(record, envelope);
   if (rejection) {
     reject(event, std::move(rejection->code), std::move(rejection->detail));
     return;
   }
-  if (json_.is_null_payload()) {
+  if (!is_cloudevent && json_.is_null_payload()) {
     event.outcome = Outcome::tombstone;
     return;
   }
@@ -147,13 +152,9 @@ void Decoder::describe(const Record& record, DecodedEvent& event) {
 }
 
 // What event it is, as its topic's envelope says.
-std::optional<Rejection> Decoder::open(const Record& record) {
-  const EnvelopePaths& envelope = envelopes_[record.topic];
+std::optional<Rejection> Decoder::open(const Record& record, const EnvelopePaths& envelope) {
   switch (envelope.kind) {
     case Envelope::Kind::cloudevents:
-      // Reading headers would take a fifth of a worker's CPU. A body that is a complete event of a type that this view
-      // reads is taken as one; all else is judged by its headers (docs/decisions.md, "Headers").
-      if (json_.read_body() && reads_type(record.topic)) return std::nullopt;
       return json_.read_envelope(record);
     case Envelope::Kind::debezium:
       return json_.read_debezium(record, envelope);
@@ -246,8 +247,10 @@ bool Decoder::append_key(const Rule& rule, std::size_t column, const Record& rec
         row_key::append_date(event.keys, *day);
         break;
       }
-      const std::optional<std::int64_t> instant =
-          place.unit == TimeUnit::days ? std::nullopt : value.as_seconds(place.unit);
+      const std::optional<std::int64_t> instant = place.unit == TimeUnit::text
+                                                      ? (text ? parse_instant(*text) : std::nullopt)
+                                                  : place.unit == TimeUnit::days ? std::nullopt
+                                                                                 : value.as_seconds(place.unit);
       const std::optional<CivilDay> civil = instant ? zones_.front().day_of(*instant) : std::nullopt;
       if (!civil)
         return wrong((place.unit == TimeUnit::text ? "a date \"YYYY-MM-DD\" or " : "") + expected_time(place.unit));

@@ -86,7 +86,7 @@ class Decoder {
     const SourceRule* source;  // in view_: pointers as written, for messages
   };
 
-  std::optional<Rejection> open(const Record& record);
+  std::optional<Rejection> open(const Record& record, const EnvelopePaths& envelope);
   bool reads_type(std::uint32_t topic) const;
   bool apply(const Rule& rule, const Record& record, DecodedEvent& event);
   void compile_states(const SourceRule& source, Rule& rule) const;

@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <charconv>
 #include <cstring>
+#include <utility>
 
 #include "core/civil_time.h"
 #include "worker/decode/json_event.h"
@@ -38,6 +39,33 @@ std::optional<element> payload_of(element document) {
 // it was read (after an upgrade, with other options), not which change it is.
 bool is_of_reading(std::string_view name) {
   return name == "version" || name == "sequence" || name == "xmin" || name == "ts_us" || name == "ts_ns";
+}
+
+// As JSON without white space, the shortest way: simdjson's own writer takes longer than parsing the event.
+void append_json(std::string& text, element value) {
+  using simdjson::dom::element_type;
+  switch (value.type()) {
+    case element_type::STRING: {
+      const std::string_view string = value.get_string().value_unsafe();
+      const bool plain =
+          std::none_of(string.begin(), string.end(), [](unsigned char c) { return c == '"' || c == '\\' || c < ' '; });
+      if (!plain) break;
+      text.append(1, '"').append(string).append(1, '"');
+      return;
+    }
+    case element_type::INT64: {
+      char digits[24];
+      const auto end = std::to_chars(digits, digits + sizeof digits, value.get_int64().value_unsafe()).ptr;
+      text.append(digits, end);
+      return;
+    }
+    case element_type::NULL_VALUE:
+      text.append("null");
+      return;
+    default:
+      break;
+  }
+  text.append(simdjson::minify(value));
 }
 
 EnvelopePaths::Part paths_of(const Envelope::Part& part) {
@@ -197,7 +225,16 @@ void JsonEvent::read_record_key(const Record& record) {
   }
   if (const std::optional<element> payload = payload_of(key)) key = *payload;
   if (key.is_null()) return;
-  key_text_ = simdjson::minify(key);
+  if (key.is_object()) {
+    char before = '{';
+    for (const auto field : object_of(key)) {
+      key_text_.append(1, std::exchange(before, ',')).append(1, '"').append(field.key).append("\":");
+      append_json(key_text_, field.value);
+    }
+    key_text_.append(before == '{' ? "{}" : "}");
+  } else {
+    append_json(key_text_, key);
+  }
   top_.insert(top_.begin(), {Name("key"), key});
 }
 
@@ -222,7 +259,9 @@ std::optional<Rejection> JsonEvent::read_debezium(const Record& record, const En
     source = MemberValue(member.value);
     if (!member.value.is_object()) continue;
     source_block_.clear();
-    for (const auto field : object_of(member.value)) source_block_.push_back({Name(field.key), field.value});
+    for (const auto field : object_of(member.value)) {
+      if (!is_of_reading(field.key)) source_block_.push_back({Name(field.key), field.value});
+    }
     block = &source_block_;
   }
   type_ = op.as_string().value_or(std::string_view());
@@ -242,8 +281,8 @@ std::optional<Rejection> JsonEvent::read_debezium(const Record& record, const En
             [](const Member& a, const Member& b) { return a.name.text < b.name.text; });
   id_text_.assign(key_text_).append(" ").append(type_);
   for (const Member& member : source_block_) {
-    if (is_of_reading(member.name.text)) continue;
-    id_text_.append(" ").append(member.name.text).append("=").append(simdjson::minify(member.value));
+    id_text_.append(1, ' ').append(member.name.text).append(1, '=');
+    append_json(id_text_, member.value);
   }
   id_ = id_text_;
   return std::nullopt;

@@ -359,9 +359,8 @@ MemberValue JsonEvent::find(const MemberPath& path) const {
         depth = 1;
       }
     }
-  } else if (path.root == MemberPath::Root::header) {
-    return header(path.names[0].text);
   } else {
+    if (path.root == MemberPath::Root::header) return header(path.names[0].text);
     if (path.names.empty()) return binary_ ? MemberValue() : MemberValue(document_);
     if (binary_) {
       if (path.names.size() != 1) return {};
