@@ -12,6 +12,12 @@ std::vector<std::string> ViewDefinition::topics() const {
   return found;
 }
 
+bool ViewDefinition::has_time() const {
+  if (key.empty()) return false;
+  const KeyType type = key.back().type;
+  return type == KeyType::date || type == KeyType::hour || type == KeyType::minute;
+}
+
 bool ViewDefinition::has_balance() const {
   return std::any_of(columns.begin(), columns.end(),
                      [](const ValueColumn& c) { return c.aggregate == Aggregate::balance; });

@@ -13,16 +13,16 @@
 
 namespace daybook {
 
-enum class KeyType { uuid, text, integer, date };
+enum class KeyType { uuid, text, integer, date, hour, minute };
 
 struct KeyColumn {
   std::string name;
   KeyType type = KeyType::text;
-  std::string time_zone;  // IANA name; date columns only
+  std::string time_zone;  // IANA name; date and hour columns only
 };
 
 enum class ViewKind { summary, latest, log };
-enum class Aggregate { sum, count, balance };
+enum class Aggregate { sum, count, balance, min, max, avg, last, ratio, quantile, distinct };
 enum class ColumnType { int4, int8, decimal, text, boolean, timestamp, date, uuid, json };
 
 struct ValueColumn {
@@ -30,6 +30,10 @@ struct ValueColumn {
   Aggregate aggregate = Aggregate::sum;
   ColumnType type = ColumnType::int4;
   int scale = 0;  // decimal: digits behind the point
+  // Columns that it is computed from, as indexes: a ratio's numerator and denominator; the quantile column whose sketch
+  // this one reads, none if it has its own.
+  std::vector<std::size_t> of;
+  int quantile_millionths = 0;  // quantile: 950000 for 0.95
 };
 
 using Scalar = std::variant<std::nullptr_t, bool, std::int64_t, double, std::string>;
@@ -46,7 +50,14 @@ struct Condition {
 struct Amount {
   std::size_t column = 0;  // index into ViewDefinition::columns
   int sign = 1;            // +1 under "add", -1 under "subtract"
+  // A constant is scaled already: 0.5 for a decimal of scale 2 is 50.
   std::variant<std::int64_t, JsonPointer> value;
+};
+
+// What one matching event gives to one column that is not added up (min, max, avg, last, quantile, distinct).
+struct Take {
+  std::size_t column = 0;
+  JsonPointer member;
 };
 
 // How events of one type on one topic change the view's rows.
@@ -56,6 +67,7 @@ struct SourceRule {
   std::vector<Condition> where;  // all must hold, else the event is passed over by this rule
   std::vector<JsonPointer> key;  // one for each of ViewDefinition::key, in its order
   std::vector<Amount> amounts;
+  std::vector<Take> takes;
 };
 
 // How the reader serves the rows (docs/reader.md). Rows do not depend on it, so it may change at any time.
@@ -73,7 +85,7 @@ struct ViewDefinition {
   std::string name;  // the view and its table
   ViewKind kind = ViewKind::summary;
   std::string description;
-  std::vector<KeyColumn> key;  // the primary key, in this order; at most one date, and then the last
+  std::vector<KeyColumn> key;  // the primary key, in this order; at most one date, hour or minute, the last
   std::vector<ValueColumn> columns;
   bool updated_at_with_time_zone = true;
   std::vector<SourceRule> sources;
@@ -87,6 +99,8 @@ struct ViewDefinition {
   // The distinct topics in order of first mention; Record::topic indexes this list.
   std::vector<std::string> topics() const;
   bool has_date() const { return !key.empty() && key.back().type == KeyType::date; }
+  // The last key column is a time: a date, an hour or a minute.
+  bool has_time() const;
   bool has_balance() const;
   // Cache-Control of this view's answers. One that depends on who asks, as all do of a view with `rows_by_claim`, must
   // not be given to anybody else.

@@ -7,9 +7,11 @@
 #include <nlohmann/json.hpp>
 #include <set>
 
+#include "core/aggregates.h"
 #include "core/civil_time.h"
 #include "core/definition_members.h"
 #include "core/definition_reader_member.h"
+#include "core/definition_reader_values.h"
 #include "core/definition_shape.h"
 #include "core/names.h"
 
@@ -56,6 +58,7 @@ class Reader : private DefinitionShape {
       view_.reader = member.read(*node);
       take_mistakes(member);
     }
+    take_mistakes(values_);
   }
 
   ViewDefinition& view() { return view_; }
@@ -116,7 +119,9 @@ class Reader : private DefinitionShape {
                                                                             {{"uuid", KeyType::uuid},
                                                                              {"text", KeyType::text},
                                                                              {"int", KeyType::integer},
-                                                                             {"date", KeyType::date}});
+                                                                             {"date", KeyType::date},
+                                                                             {"hour", KeyType::hour},
+                                                                             {"minute", KeyType::minute}});
       if (!read) {
         key_types_known_ = false;
         continue;
@@ -125,12 +130,17 @@ class Reader : private DefinitionShape {
       if (*read == KeyType::text && ++texts == max_text_keys + 1) {
         mistake(*node, "a third text column", "at most two, since PostgreSQL's index entries are bounded");
       }
-      if (*read != KeyType::date) {
-        if (zone != nullptr) mistake(*zone, "a time zone", "none, since only date columns have one");
+      const bool is_time = *read == KeyType::date || *read == KeyType::hour || *read == KeyType::minute;
+      if (is_time && node != columns.back()) {
+        mistake(*node, *read == KeyType::date ? "a date column before the last place"
+                       : *read == KeyType::hour ? "an hour column before the last place"
+                                                : "a minute column before the last place",
+                "at most one column of type date, hour or minute, as the last of the key");
+      }
+      if (!is_time || *read == KeyType::minute) {
+        if (zone != nullptr) mistake(*zone, "a time zone", "none, since only date and hour columns have one");
         continue;
       }
-      if (node != columns.back())
-        mistake(*node, "a date column before the last place", "at most one date column, as the last of the key");
       const std::string_view expected = expectation(key_members, "time_zone");
       if (zone == nullptr) {
         missing(*node, "time_zone", expected);
@@ -155,21 +165,36 @@ class Reader : private DefinitionShape {
       }
       column.name = read_column_name(*node, columns_known_);
       if (const JsonNode* type = node->member("type")) {
-        column_types_.back().integer =
-            choice<ColumnType>(*type, column_members, {{"int", ColumnType::int4}, {"bigint", ColumnType::int8}});
-        column.type = column_types_.back().integer.value_or(ColumnType::int8);
+        column_types_.back().type = choice<ColumnType>(*type, column_members,
+                                                       {{"int", ColumnType::int4},
+                                                        {"bigint", ColumnType::int8},
+                                                        {"decimal", ColumnType::decimal},
+                                                        {"timestamp", ColumnType::timestamp},
+                                                        {"text", ColumnType::text}});
+        column.type = column_types_.back().type.value_or(ColumnType::int8);
       }
       const JsonNode* value = node->member("value");
-      if (value == nullptr) continue;
-      column_types_.back().aggregate =
-          choice<Aggregate>(*value, column_members,
-                            {{"sum", Aggregate::sum}, {"count", Aggregate::count}, {"balance", Aggregate::balance}});
-      column.aggregate = column_types_.back().aggregate.value_or(Aggregate::sum);
+      if (value != nullptr) {
+        column_types_.back().aggregate = choice<Aggregate>(*value, column_members,
+                                                           {{"sum", Aggregate::sum},
+                                                            {"count", Aggregate::count},
+                                                            {"balance", Aggregate::balance},
+                                                            {"min", Aggregate::min},
+                                                            {"max", Aggregate::max},
+                                                            {"avg", Aggregate::avg},
+                                                            {"last", Aggregate::last},
+                                                            {"ratio", Aggregate::ratio},
+                                                            {"quantile", Aggregate::quantile},
+                                                            {"distinct", Aggregate::distinct}});
+        column.aggregate = column_types_.back().aggregate.value_or(Aggregate::sum);
+      }
+      values_.read_column(*node, view_.columns.size() - 1, column_types_.back().type, column_types_.back().aggregate);
       if (column.aggregate == Aggregate::balance && key_known_ && key_types_known_ && !has_date_) {
         mistake(*value, "\"balance\" in a view without a date",
                 "a date as the last key column, since a balance is a level by date");
       }
     }
+    values_.read_references(columns, columns_known_);
   }
 
   void read_sources(const JsonNode* array) {
@@ -178,9 +203,11 @@ class Reader : private DefinitionShape {
     for (const JsonNode* node : sources) read_source(*node);
     if (sources.empty() || !columns_known_) return;
     for (std::size_t i = 0; i < used_.size(); ++i) {
-      if (!used_[i])
+      const ValueColumn& column = view_.columns[i];
+      if (!used_[i] && column.aggregate != Aggregate::ratio && column.of.empty())
         mistake(*tree_.nodes.front().member("columns")->children[i], "a column that no source changes",
-                "at least one source that adds to it");
+                is_added(column.aggregate) ? "at least one source that adds to it"
+                                           : "at least one source that takes a value for it");
     }
   }
 
@@ -210,9 +237,12 @@ class Reader : private DefinitionShape {
     if (const JsonNode* key = node.member("key")) read_source_key(*key, rule);
     const JsonNode* add = node.member("add");
     const JsonNode* subtract = node.member("subtract");
-    if (add == nullptr && subtract == nullptr) missing(node, "add", "\"add\" or \"subtract\", or both");
+    const JsonNode* take = node.member("take");
+    if (add == nullptr && subtract == nullptr && take == nullptr)
+      missing(node, "add", "\"add\", \"subtract\" or \"take\", or several of them");
     if (add != nullptr) read_amounts(*add, 1, rule);
     if (subtract != nullptr) read_amounts(*subtract, -1, rule);
+    if (take != nullptr) values_.read_takes(*take, rule, columns_known_, used_);
   }
 
   void read_source_key(const JsonNode& node, SourceRule& rule) {
@@ -252,6 +282,7 @@ class Reader : private DefinitionShape {
       }
       const auto column = static_cast<std::size_t>(found - names.begin());
       used_[column] = true;
+      if (!values_.may_change(*child, column, sign)) continue;
       const bool before = std::any_of(rule.amounts.begin(), rule.amounts.end(),
                                       [&](const Amount& a) { return a.column == column && a.sign != sign; });
       if (before) mistake(*child, "a column that this source adds to as well", "each column once in a source");
@@ -261,6 +292,8 @@ class Reader : private DefinitionShape {
 
   std::variant<std::int64_t, JsonPointer> read_amount(const JsonNode& node, std::size_t column, int sign) {
     const bool count = column_types_[column].aggregate == Aggregate::count;
+    if (column_types_[column].type == ColumnType::decimal && !count && !node.is(Kind::string))
+      return values_.read_constant(node, column);
     const bool whole = node.is(Kind::integer);
     if (count ? !whole : !whole && !node.is(Kind::string)) {
       wrong(node, count ? "an integer, since the column counts events"
@@ -271,7 +304,7 @@ class Reader : private DefinitionShape {
       std::optional<JsonPointer> member = pointer(node, pointer_expected);
       return member ? *std::move(member) : JsonPointer{};
     }
-    const bool int4 = column_types_[column].integer == ColumnType::int4;
+    const bool int4 = column_types_[column].type == ColumnType::int4;
     const std::int64_t most = int4 ? INT32_MAX : INT64_MAX;
     // What is subtracted has to fit after its sign is turned.
     const bool fits =
@@ -349,7 +382,7 @@ class Reader : private DefinitionShape {
 
   // What is known in spite of mistakes, so that one mistake is not reported again wherever it is referred to.
   struct ColumnTypes {
-    std::optional<ColumnType> integer;
+    std::optional<ColumnType> type;
     std::optional<Aggregate> aggregate;
   };
   bool key_known_ = false;
@@ -358,6 +391,7 @@ class Reader : private DefinitionShape {
   bool columns_known_ = false;
   std::vector<ColumnTypes> column_types_;  // beside view_.columns
   std::vector<bool> used_;                 // beside view_.columns
+  ValuesReader values_{view_};
 };
 
 void set_canonical_forms(ViewDefinition& view, std::string_view text) {

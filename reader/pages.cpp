@@ -33,6 +33,12 @@ bool append_operand(const KeyColumn& column, const std::string& operand, std::st
       } catch (const std::exception&) {
         return false;
       }
+    case KeyType::hour:
+    case KeyType::minute: {
+      const std::optional<std::int64_t> begin = parse_instant(operand);
+      if (begin) row_key::append_begin(entity, *begin);
+      return begin.has_value();
+    }
     case KeyType::date:
       return false;
   }

@@ -6,6 +6,7 @@
 #include "sql/embedded.h"
 #include "sql/fill.h"
 #include "sql/render.h"
+#include "sql/render_values.h"
 #include "sql/row_json.h"
 
 namespace daybook::sql {
@@ -33,7 +34,8 @@ std::string render_rows(const ViewDefinition& view, int generation, const std::s
   }
   for (const ValueColumn& value : view.columns) {
     const std::string column = quote_identifier(value.name);
-    carried_columns.push_back(value.aggregate == Aggregate::balance ? "o." + column : "0 AS " + column);
+    carried_columns.push_back(value.aggregate == Aggregate::balance ? "o." + column
+                                                                    : carried_value(view, value, "o") + " AS " + column);
   }
   carried_columns.push_back("o.updated_at");
 
@@ -74,7 +76,7 @@ ReaderStatements::ReaderStatements(const ViewDefinition& view, int generation, c
 
 std::string ReaderStatements::warm(std::size_t limit) const {
   const std::string order =
-      view_.has_date() ? "ORDER BY t." + quote_identifier(view_.key.back().name) + " DESC" : std::string();
+      view_.has_time() ? "ORDER BY t." + quote_identifier(view_.key.back().name) + " DESC" : std::string();
   return fill("templates/reader_warm.sql", {{"row_json", row_json(view_, "t")},
                                             {"table", table_},
                                             {"order", order},

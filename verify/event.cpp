@@ -12,6 +12,8 @@ using nlohmann::json;
 // (the last one would win) and nesting without a bound.
 class StrictBuilder : public nlohmann::json_sax<json> {
  public:
+  explicit StrictBuilder(bool fractions_as_text) : fractions_as_text_(fractions_as_text) {}
+
   json root;
   std::string mistake;
 
@@ -24,7 +26,7 @@ class StrictBuilder : public nlohmann::json_sax<json> {
       mistake = "the integer " + text.substr(0, 80) + " does not fit 64 bits";
       return false;
     }
-    return put(value);
+    return fractions_as_text_ ? put(text) : put(value);
   }
   bool string(string_t& value) override { return put(std::move(value)); }
   bool binary(binary_t&) override { return false; }
@@ -77,6 +79,7 @@ class StrictBuilder : public nlohmann::json_sax<json> {
   // Stays valid: while a container is open nothing is added to the containers around it.
   std::vector<json*> open_;
   json* member_ = nullptr;
+  const bool fractions_as_text_;
 };
 
 bool equal_ignoring_case(std::string_view a, std::string_view b) {
@@ -123,19 +126,20 @@ std::optional<Rejection> check_attributes(const json& event) {
 
 }  // namespace
 
-std::variant<json, Rejection> parse_json(std::string_view text) {
+std::variant<json, Rejection> parse_json(std::string_view text, bool fractions_as_text) {
   // A zero byte is never part of JSON text, yet nlohmann_json takes it for the end of the input.
   if (text.find('\0') != std::string_view::npos) return Rejection{"malformed", "a zero byte"};
   // It also passes over a byte order mark, which RFC 8259 forbids to write.
   if (text.substr(0, 3) == "\xEF\xBB\xBF") return Rejection{"malformed", "a byte order mark"};
-  StrictBuilder builder;
+  StrictBuilder builder(fractions_as_text);
   if (!json::sax_parse(text.begin(), text.end(), &builder)) return Rejection{"malformed", builder.mistake};
   return std::move(builder.root);
 }
 
 std::variant<json, Rejection> read_event(const LogRecord& record,
-                                         const std::function<bool(const std::string&)>& reads_type) {
-  std::variant<json, Rejection> parsed = parse_json(*record.value);
+                                         const std::function<bool(const std::string&)>& reads_type,
+                                         bool fractions_as_text) {
+  std::variant<json, Rejection> parsed = parse_json(*record.value, fractions_as_text);
   if (std::holds_alternative<Rejection>(parsed)) return parsed;
   json& body = std::get<json>(parsed);
   if (!check_attributes(body) && reads_type(body["type"].get_ref<const std::string&>())) return parsed;

@@ -33,13 +33,15 @@ inline constexpr std::size_t max_depth = 1023;
 
 // The JSON value of `text`, or what is wrong with it (code "malformed"): no JSON, no UTF-8, a member name twice
 // in one object, too deep, a number beyond a double, an integer beyond 64 bits.
-std::variant<nlohmann::json, Rejection> parse_json(std::string_view text);
+// With `fractions_as_text` a number with a point or an exponent is the string of its digits as they were written.
+std::variant<nlohmann::json, Rejection> parse_json(std::string_view text, bool fractions_as_text = false);
 
 // The event in its structured form, whichever mode it came in, with the required attributes checked (code
 // "envelope"). The record's value must be there. A body that is by itself a complete event of a type that the view
 // reads is that event, whatever the headers say; all else is judged by its headers.
 std::variant<nlohmann::json, Rejection> read_event(const LogRecord& record,
-                                                   const std::function<bool(const std::string&)>& reads_type);
+                                                   const std::function<bool(const std::string&)>& reads_type,
+                                                   bool fractions_as_text = false);
 
 // The member that `pointer` names; nullptr when there is none.
 const nlohmann::json* find_member(const nlohmann::json& event, const JsonPointer& pointer);

@@ -28,9 +28,14 @@ Recomputation::Recomputation(ViewDefinition definition) : definition_(std::move(
   randombytes_buf(hash_key_.data(), hash_key_.size());
   for (const KeyColumn& column : definition_.key) {
     zones_.emplace_back();
-    if (column.type == KeyType::date && !absl::LoadTimeZone(column.time_zone, &zones_.back())) {
+    if (!column.time_zone.empty() && !absl::LoadTimeZone(column.time_zone, &zones_.back())) {
       throw StopError("time zone " + column.time_zone + " is not in this system's time-zone database: install tzdata");
     }
+  }
+  cells_ = definition_.columns.size();
+  for (const ValueColumn& column : definition_.columns) {
+    if (column.type == ColumnType::decimal) reads_decimals_ = true;
+    if (column.aggregate == Aggregate::avg) cells_ = 2 * definition_.columns.size();
   }
 }
 
@@ -54,7 +59,7 @@ Recomputation::RowId Recomputation::row_id(const Key& key) {
   const auto [place, is_new] = row_ids_.try_emplace(key, static_cast<RowId>(rows_.size()));
   if (is_new) {
     Row& row = rows_.emplace_back();
-    row.values.resize(definition_.columns.size());
+    row.values.resize(cells_);
     row.below = row.above = row.values;
   }
   return place->second;
@@ -75,12 +80,15 @@ Judgement Recomputation::judge(const LogRecord& record) const {
     return judgement;
   };
 
-  std::variant<json, Rejection> read = read_event(record, [&](const std::string& type) {
+  const auto reads_type = [&](const std::string& type) {
     return std::any_of(definition_.sources.begin(), definition_.sources.end(),
                        [&](const SourceRule& rule) { return rule.topic == record.topic && rule.event_type == type; });
-  });
+  };
+  std::variant<json, Rejection> read = read_event(record, reads_type);
   if (auto* rejection = std::get_if<Rejection>(&read)) return reject(std::move(*rejection));
   const json& event = std::get<json>(read);
+  json texts;  // the same event with the digits of its numbers, where there are decimals
+  if (reads_decimals_) texts = std::get<json>(read_event(record, reads_type, true));
   const auto redrive = event.find("daybookredrive");
   if (redrive != event.end() && redrive->is_string() && *redrive != "" && *redrive != definition_.name) {
     judgement.outcome = Outcome::other_view;
@@ -95,7 +103,7 @@ Judgement Recomputation::judge(const LogRecord& record) const {
     });
     if (!matches) continue;
     Rejection rejection;
-    std::optional<Change> change = read_change(rule, event, record.timestamp_ms, rejection);
+    std::optional<Change> change = read_change(rule, event, texts, record.timestamp_ms, judgement, rejection);
     if (!change) return reject(std::move(rejection));
     judgement.changes.push_back(std::move(*change));
   }
@@ -112,7 +120,8 @@ Judgement Recomputation::judge(const LogRecord& record) const {
   return judgement;
 }
 
-std::optional<Change> Recomputation::read_change(const SourceRule& rule, const json& event, std::int64_t timestamp_ms,
+std::optional<Change> Recomputation::read_change(const SourceRule& rule, const json& event, const json& texts,
+                                                 std::int64_t timestamp_ms, Judgement& judgement,
                                                  Rejection& rejection) const {
   Change change;
   for (std::size_t i = 0; i < rule.key.size(); ++i) {
@@ -129,10 +138,14 @@ std::optional<Change> Recomputation::read_change(const SourceRule& rule, const j
       number = *constant;
     } else {
       const JsonPointer& pointer = std::get<JsonPointer>(amount.value);
+      const ValueColumn& column = definition_.columns[amount.column];
       const json* member = find_member(event, pointer);
-      const std::optional<std::int64_t> integer = member == nullptr ? std::nullopt : integer_of(*member);
+      std::optional<std::int64_t> integer;
+      if (member != nullptr)
+        integer = column.type == ColumnType::decimal ? read_number(column, *member, find_member(texts, pointer))
+                                                     : integer_of(*member);
       if (!integer) {
-        rejection = {"member", pointer.text + " is missing or no 64-bit integer"};
+        rejection = {"member", pointer.text + " is missing or no number that fits column " + column.name};
         return std::nullopt;
       }
       number = *integer;
@@ -142,6 +155,9 @@ std::optional<Change> Recomputation::read_change(const SourceRule& rule, const j
       return std::nullopt;
     }
     change.amounts.emplace_back(amount.column, amount.sign * number);
+  }
+  for (const Take& take : rule.takes) {
+    if (!read_take(take, event, texts, timestamp_ms, judgement, change, rejection)) return std::nullopt;
   }
   return change;
 }
@@ -160,16 +176,27 @@ std::optional<std::string> Recomputation::read_key(std::size_t column, const jso
     if (text.size() > max_text_key || text.find('\0') != std::string::npos) return std::nullopt;
     return text;
   }
-  const std::optional<Day> day = day_of(text, zones_[column]);
-  if (!day) return std::nullopt;
-  if (day->instant && definition_.max_future_seconds && timestamp_ms >= 0 &&
-      absl::int128(*day->instant) * 1000 >
-          absl::int128(timestamp_ms) + absl::int128(*definition_.max_future_seconds) * 1000) {
+  const auto future = [&] {
     rejection = {"future", text + " lies more than " + std::to_string(*definition_.max_future_seconds) +
                                " s beyond the record's time"};
     return std::nullopt;
+  };
+  if (type == KeyType::hour || type == KeyType::minute) {
+    const std::optional<Begin> begin = begin_of(text, type, zones_[column]);
+    if (!begin) return std::nullopt;
+    if (is_future(begin->instant, timestamp_ms)) return future();
+    return begin->text;
   }
+  const std::optional<Day> day = day_of(text, zones_[column]);
+  if (!day) return std::nullopt;
+  if (day->instant && is_future(*day->instant, timestamp_ms)) return future();
   return iso_date(day->day);
+}
+
+bool Recomputation::is_future(std::int64_t instant, std::int64_t timestamp_ms) const {
+  return definition_.max_future_seconds && timestamp_ms >= 0 &&
+         absl::int128(instant) * 1000 >
+             absl::int128(timestamp_ms) + absl::int128(*definition_.max_future_seconds) * 1000;
 }
 
 void Recomputation::apply(const Judgement& judgement) {
@@ -204,115 +231,6 @@ void Recomputation::apply(const Judgement& judgement) {
       contribute(judgement, index);
       break;
   }
-}
-
-void Recomputation::contribute(const Judgement& judgement, std::uint32_t partition) {
-  const std::size_t begin = items_.size();
-  for (const Change& change : judgement.changes) {
-    const RowId row = row_id(change.key);
-    if (change.amounts.empty()) items_.push_back({0, row, no_column});
-    for (const auto& [column, amount] : change.amounts)
-      items_.push_back({amount, row, static_cast<std::uint32_t>(column)});
-  }
-  const std::size_t count = items_.size() - begin;
-  if (items_.size() > UINT32_MAX)
-    throw StopError("verify: more than 4 billion amounts in the log; verify a younger generation");
-  const auto [place, is_new] = seen_.try_emplace(
-      judgement.identity,
-      Seen{judgement.offset, static_cast<std::uint32_t>(begin), static_cast<std::uint32_t>(count), partition});
-  if (!is_new) {
-    ++counts_.duplicates;
-    judge_copy(place->second, partition, judgement.offset, begin);
-    items_.resize(begin);
-    return;
-  }
-  ++counts_.contributing;
-  for (std::size_t i = begin; i < items_.size(); ++i) {
-    Row& row = rows_[items_[i].row];
-    ++row.touched;
-    if (items_[i].column != no_column) row.values[items_[i].column] += items_[i].amount;
-  }
-}
-
-// A copy counts nothing. It leaves a doubt where the worker can have kept another copy than the one met first
-// here (other data, another partition), or both (so far apart that the first may have been forgotten).
-void Recomputation::judge_copy(const Seen& first, std::uint32_t partition, std::int64_t offset, std::size_t copy) {
-  const auto first_item = items_.begin() + first.first_item;
-  const bool same_data = std::equal(first_item, first_item + first.items,
-                                    items_.begin() + static_cast<std::ptrdiff_t>(copy), items_.end());
-  // The most events that the worker can have taken between the two, in whatever order it read the partitions.
-  const bool same_partition = first.partition == partition;
-  const std::int64_t between =
-      same_partition ? offset - first.offset - 1 + total_length_ - partitions_[partition].length : total_length_ - 2;
-  const bool outside_window =
-      between >= 0 && static_cast<std::uint64_t>(between) >= definition_.deduplication_window_events;
-  if (!same_data) ++counts_.reused_ids;
-  if (outside_window) ++counts_.outside_window;
-
-  const bool may_replace = !same_data && !same_partition;
-  const auto doubt = [this](const Item& item, int sign) {
-    Row& row = rows_[item.row];
-    row.uncertain = true;
-    if (sign < 0) ++row.withdrawable;
-    if (item.column == no_column) return;
-    const absl::int128 change = absl::int128(item.amount) * sign;
-    (change < 0 ? row.below : row.above)[item.column] += change;
-  };
-  if (may_replace || outside_window) {
-    for (std::size_t i = copy; i < items_.size(); ++i) doubt(items_[i], 1);
-  }
-  if (may_replace) {
-    for (std::size_t i = 0; i < first.items; ++i) doubt(items_[first.first_item + i], -1);
-  }
-}
-
-std::map<Key, ExpectedRow> Recomputation::expected_rows() const {
-  std::map<Key, ExpectedRow> sorted;
-  for (const auto& [key, id] : row_ids_) {
-    const Row& row = rows_[id];
-    if (row.touched == 0 && !row.uncertain) continue;  // only met in copies that surely don't count
-    ExpectedRow& expected = sorted[key];
-    expected.in_log = row.touched > 0;
-    expected.may_be_absent = row.touched <= row.withdrawable;
-    expected.uncertain = row.uncertain;
-    expected.values = expected.low = expected.high = row.values;
-    for (std::size_t c = 0; c < row.values.size(); ++c) {
-      expected.low[c] += row.below[c];
-      expected.high[c] += row.above[c];
-    }
-  }
-  // A balance is the sum of all changes up to the row's date. The date is the last key column and ISO dates
-  // sort as text, so the rows of one key stand together in the order of their days.
-  if (!definition_.has_date() || !definition_.has_balance()) return sorted;
-  ExpectedRow* before = nullptr;
-  const Key* before_key = nullptr;
-  for (auto& [key, row] : sorted) {
-    if (before_key != nullptr && std::equal(key.begin(), key.end() - 1, before_key->begin(), before_key->end() - 1)) {
-      for (std::size_t c = 0; c < definition_.columns.size(); ++c) {
-        if (definition_.columns[c].aggregate != Aggregate::balance) continue;
-        row.values[c] += before->values[c];
-        row.low[c] += before->low[c];
-        row.high[c] += before->high[c];
-        row.uncertain = row.uncertain || before->low[c] != before->high[c];
-      }
-    }
-    before = &row;
-    before_key = &key;
-  }
-  return sorted;
-}
-
-std::map<Key, Values> Recomputation::rows() const {
-  std::map<Key, Values> found;
-  for (const auto& [key, row] : expected_rows()) {
-    if (!row.in_log) continue;
-    Values& values = found[key];
-    for (const absl::int128& value : row.values) {
-      values.push_back(static_cast<std::int64_t>(std::clamp<absl::int128>(
-          value, std::numeric_limits<std::int64_t>::min(), std::numeric_limits<std::int64_t>::max())));
-    }
-  }
-  return found;
 }
 
 std::vector<DeadLetterDifference> Recomputation::dead_letter_differences() const {

@@ -53,7 +53,7 @@ Snapshot read_all(pqxx::connection& connection, const std::string& view) {
   Snapshot snapshot;
   Transaction transaction(connection);
   transaction.exec("SET TRANSACTION READ ONLY");
-  transaction.exec("SET LOCAL datestyle = 'ISO, YMD'");
+  transaction.exec("SET LOCAL datestyle = 'ISO, YMD'; SET LOCAL timezone = 'UTC'");
   if (transaction.exec("SELECT to_regclass('daybook.generation')")[0][0].is_null()) {
     throw StopError(
         "this database has no daybook schema: run `daybook migrate` and `daybook views apply FILE`, or correct "

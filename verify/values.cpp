@@ -49,7 +49,8 @@ absl::CivilDay read_date(Cursor& cursor) {
 }
 
 // RFC 3339: time "T" hours ":" minutes ":" seconds [fraction] offset.
-std::optional<std::int64_t> read_instant(std::string_view text) {
+// `micros`: what lies behind the seconds.
+std::optional<std::int64_t> read_instant(std::string_view text, int* micros = nullptr) {
   Cursor cursor{text};
   const absl::CivilDay date = read_date(cursor);
   cursor.one_of("Tt ");
@@ -61,9 +62,16 @@ std::optional<std::int64_t> read_instant(std::string_view text) {
   if (!cursor.ok || hour > 23 || minute > 59 || second > 60) return std::nullopt;
   if (second == 60) second = 59;  // a leap second counts as the one before it
   if (!cursor.rest.empty() && cursor.rest[0] == '.') {
+    const std::string digits_begin(cursor.rest.substr(0, 2));
     cursor.one_of(".");
     cursor.digits(1);
-    while (!cursor.rest.empty() && cursor.rest[0] >= '0' && cursor.rest[0] <= '9') cursor.digits(1);
+    std::string fraction = digits_begin.substr(1, 1);
+    while (!cursor.rest.empty() && cursor.rest[0] >= '0' && cursor.rest[0] <= '9') {
+      fraction += cursor.rest[0];
+      cursor.digits(1);
+    }
+    fraction.resize(6, '0');
+    if (micros != nullptr && cursor.ok) *micros = std::stoi(fraction);
   }
   int offset = 0;
   const char sign = cursor.one_of("Zz+-");
@@ -142,6 +150,28 @@ std::optional<Day> day_of(std::string_view text, const absl::TimeZone& zone) {
   const absl::CivilDay day = absl::ToCivilDay(absl::FromUnixSeconds(*instant), zone);
   if (day.year() < 1 || day.year() > 9999) return std::nullopt;
   return Day{day, instant};
+}
+
+std::optional<std::int64_t> micros_of(std::string_view text) {
+  int micros = 0;
+  const std::optional<std::int64_t> instant = read_instant(text, &micros);
+  if (!instant) return std::nullopt;
+  const auto year = absl::ToCivilYear(absl::FromUnixSeconds(*instant), absl::UTCTimeZone()).year();
+  if (year < 1 || year > 9999) return std::nullopt;
+  return *instant * 1'000'000 + micros;
+}
+
+std::optional<Begin> begin_of(std::string_view text, KeyType type, const absl::TimeZone& zone) {
+  const std::optional<std::int64_t> instant = read_instant(text);
+  if (!instant) return std::nullopt;
+  // What has passed of the civil hour or minute is taken away.
+  const absl::Time time = absl::FromUnixSeconds(*instant);
+  const absl::TimeZone::CivilInfo civil = (type == KeyType::hour ? zone : absl::UTCTimeZone()).At(time);
+  const int passed = civil.cs.second() + (type == KeyType::hour ? civil.cs.minute() * 60 : 0);
+  const absl::Time begin = time - absl::Seconds(passed);
+  const auto year = absl::ToCivilYear(begin, absl::UTCTimeZone()).year();
+  if (year < 1 || year > 9999) return std::nullopt;
+  return Begin{absl::FormatTime("%E4Y-%m-%d %H:%M:%S+00", begin, absl::UTCTimeZone()), *instant};
 }
 
 std::string iso_date(absl::CivilDay day) {

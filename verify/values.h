@@ -29,6 +29,17 @@ struct Day {
 };
 std::optional<Day> day_of(std::string_view text, const absl::TimeZone& zone);
 
+// An RFC 3339 date-time with an offset, in microseconds since 1970 (further digits dropped); years 1 to 9999 in UTC.
+std::optional<std::int64_t> micros_of(std::string_view text);
+
+// The begin of the hour of `zone`, or of the minute, that a date-time is in, as PostgreSQL prints it in UTC
+// ("2026-11-23 18:00:00+00"), with the instant. nullopt for no date-time and outside the years 1 to 9999.
+struct Begin {
+  std::string text;
+  std::int64_t instant;  // seconds since 1970 UTC
+};
+std::optional<Begin> begin_of(std::string_view text, KeyType type, const absl::TimeZone& zone);
+
 // "2026-11-23", as PostgreSQL prints a date.
 std::string iso_date(absl::CivilDay day);
 

@@ -17,6 +17,13 @@ std::optional<std::int64_t> read_integer(std::string_view text) {
   return value;
 }
 
+// Any date-time; one that no hour or minute begins with is in no row.
+std::optional<std::int64_t> parse_begin(std::string_view text) {
+  const std::optional<std::int64_t> micros = parse_microseconds(text);
+  if (!micros || *micros % 1'000'000 != 0) return std::nullopt;
+  return *micros / 1'000'000;
+}
+
 }  // namespace
 
 std::string_view expected_value(KeyType type) {
@@ -29,6 +36,9 @@ std::string_view expected_value(KeyType type) {
       return "an integer of 64 bits";
     case KeyType::date:
       return "a date such as 2026-11-23";
+    case KeyType::hour:
+    case KeyType::minute:
+      return "a time such as 2026-11-23T18:00:00Z";
   }
   return "";
 }
@@ -51,6 +61,12 @@ bool append_value(std::string& key, KeyType type, std::string_view text) {
       if (day) row_key::append_date(key, *day);
       return day.has_value();
     }
+    case KeyType::hour:
+    case KeyType::minute: {
+      const std::optional<std::int64_t> instant = parse_begin(text);
+      if (instant) row_key::append_begin(key, *instant);
+      return instant.has_value();
+    }
   }
   return false;
 }
@@ -66,6 +82,9 @@ std::optional<std::string> canonical_value(KeyType type, std::string_view text) 
     }
     case KeyType::integer:
       return std::to_string(row_key::integer_at(bytes.data()));
+    case KeyType::hour:
+    case KeyType::minute:
+      return utc_text(row_key::begin_at(bytes.data()));
     case KeyType::text:
     case KeyType::date:
       break;
@@ -82,6 +101,8 @@ bool find_parts(const std::vector<KeyColumn>& columns, std::string_view key, Key
         at += 16;
         break;
       case KeyType::integer:
+      case KeyType::hour:
+      case KeyType::minute:
         at += 8;
         break;
       case KeyType::date:

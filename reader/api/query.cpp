@@ -5,6 +5,7 @@
 #include <map>
 #include <optional>
 
+#include "core/decimal.h"
 #include "core/names.h"
 #include "reader/api/cursor.h"
 #include "reader/api/key.h"
@@ -58,21 +59,29 @@ struct Column {
   KeyType type;
   std::optional<std::size_t> key;
   bool is_int4 = false;
+  int scale = 0;  // of a decimal
 
   std::optional<std::string> value(std::string_view text) const {
+    if (scale > 0) {
+      const std::optional<std::int64_t> number = parse_decimal(text, scale);
+      return number ? std::optional(decimal_text(*number, scale)) : std::nullopt;
+    }
     std::optional<std::string> canonical = canonical_value(type, text);
     if (canonical && is_int4 &&
         (canonical->size() > 11 || std::stoll(*canonical) != static_cast<std::int32_t>(std::stoll(*canonical))))
       return std::nullopt;
     return canonical;
   }
-  std::string expected() const { return is_int4 ? "an integer of 32 bits" : std::string(expected_value(type)); }
+  std::string expected() const {
+    if (scale > 0) return "a number with at most " + std::to_string(scale) + " digits behind the point";
+    return is_int4 ? "an integer of 32 bits" : std::string(expected_value(type));
+  }
 };
 std::optional<Column> find_column(const ViewDefinition& view, std::string_view name) {
   for (std::size_t i = 0; i < view.key.size(); ++i)
-    if (view.key[i].name == name) return Column{view.key[i].type, i, false};
+    if (view.key[i].name == name) return Column{view.key[i].type, i, false, 0};
   for (const ValueColumn& column : view.columns)
-    if (column.name == name) return Column{KeyType::integer, std::nullopt, column.type == ColumnType::int4};
+    if (column.name == name) return Column{KeyType::integer, std::nullopt, column.type == ColumnType::int4, column.scale};
   return std::nullopt;
 }
 

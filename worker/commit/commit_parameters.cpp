@@ -6,6 +6,7 @@
 #include <cstring>
 #include <nlohmann/json.hpp>
 
+#include "core/aggregates.h"
 #include "core/error.h"
 #include "core/row_key.h"
 #include "worker/commit/binary_array.h"
@@ -133,6 +134,10 @@ void add_keys(std::vector<std::string>& out, const ViewDefinition& view, const R
       case KeyType::date:
         arrays.emplace_back(PgType::date, size);
         break;
+      case KeyType::hour:
+      case KeyType::minute:
+        arrays.emplace_back(PgType::timestamptz, size);
+        break;
     }
   }
   for (std::size_t i = 0; i < size; ++i) {
@@ -151,6 +156,8 @@ void add_keys(std::vector<std::string>& out, const ViewDefinition& view, const R
           break;
         }
         case KeyType::integer:
+        case KeyType::hour:
+        case KeyType::minute:
           arrays[column].add_int8(row_key::integer_at(key.data() + at));
           at += 8;
           break;
@@ -162,6 +169,50 @@ void add_keys(std::vector<std::string>& out, const ViewDefinition& view, const R
     }
   }
   for (BinaryArray& array : arrays) out.push_back(array.take());
+}
+
+// A sketch in PostgreSQL's text form of an array.
+std::string array_text(const std::vector<std::int64_t>& entries) {
+  std::string text = "{";
+  for (const std::int64_t entry : entries) text += (text.size() > 1 ? "," : "") + std::to_string(entry);
+  return text + "}";
+}
+
+// The parameters of sql/render_values.cpp's merged_words().
+void add_merged(std::vector<std::string>& out, const ViewDefinition& view, const MergedColumn& merged) {
+  const ValueColumn& column = view.columns[merged.column];
+  const auto add = [&out](PgType type, const auto& values, const auto& add_one) {
+    BinaryArray array(type, values.size());
+    for (const auto& value : values) add_one(array, value);
+    out.push_back(array.take());
+  };
+  const auto add_text = [](BinaryArray& array, const std::optional<std::string>& text) { array.add_optional(text); };
+  if (column.aggregate == Aggregate::quantile || column.aggregate == Aggregate::distinct) {
+    add(PgType::text, merged.sketches, [](BinaryArray& array, const std::vector<std::int64_t>& entries) {
+      if (entries.empty()) {
+        array.add_null();
+      } else {
+        array.add_bytes(array_text(entries));
+      }
+    });
+    return;
+  }
+  if (column.type == ColumnType::text) {
+    add(PgType::text, merged.texts, add_text);
+  } else {
+    const bool is_time = column.type == ColumnType::timestamp;
+    // PostgreSQL counts from 2000.
+    const std::int64_t epoch = is_time ? std::int64_t{postgres_epoch} * 86'400'000'000 : 0;
+    add(is_time ? PgType::timestamptz : PgType::int8, merged.numbers,
+        [epoch](BinaryArray& array, const std::optional<std::int64_t>& number) {
+          if (number) {
+            array.add_int8(*number - epoch);
+          } else {
+            array.add_null();
+          }
+        });
+  }
+  if (column.aggregate == Aggregate::last) add(PgType::bytea, merged.orders, add_text);
 }
 
 }  // namespace
@@ -200,19 +251,24 @@ std::vector<std::string> commit_parameters(const ViewDefinition& view, const Bat
     parameters.push_back(array.take());
   };
   for (const std::vector<std::int64_t>& changes : rows.changes) add_numbers(changes);
+  for (const MergedColumn& merged : rows.merged) add_merged(parameters, view, merged);
   if (!view.has_balance()) return parameters;
 
-  for (std::size_t column = 0; column < view.columns.size(); ++column) {
-    if (view.columns[column].aggregate == Aggregate::balance) add_numbers(rows.levels[column]);
+  const std::vector<Sum> sums = sums_of(view);
+  const auto is_balance = [&](std::size_t sum) {
+    return view.columns[sums[sum].column].aggregate == Aggregate::balance;
+  };
+  for (std::size_t sum = 0; sum < sums.size(); ++sum) {
+    if (is_balance(sum)) add_numbers(rows.levels[sum]);
   }
   add_keys(parameters, view, rows, rows.ripples.size(), [&rows](std::size_t i) { return rows.ripples[i].row; });
   BinaryArray until(PgType::date, rows.ripples.size());
   for (const RowChanges::Ripple& ripple : rows.ripples) until.add_int4(ripple.until);
   parameters.push_back(until.take());
-  for (std::size_t column = 0; column < view.columns.size(); ++column) {
-    if (view.columns[column].aggregate != Aggregate::balance) continue;
+  for (std::size_t sum = 0; sum < sums.size(); ++sum) {
+    if (!is_balance(sum)) continue;
     BinaryArray levels(PgType::int8, rows.ripples.size());
-    for (const RowChanges::Ripple& ripple : rows.ripples) levels.add_int8(rows.levels[column][ripple.row]);
+    for (const RowChanges::Ripple& ripple : rows.ripples) levels.add_int8(rows.levels[sum][ripple.row]);
     parameters.push_back(levels.take());
   }
   return parameters;

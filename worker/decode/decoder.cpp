@@ -39,15 +39,26 @@ bool holds(const Condition& condition, const MemberValue& value) {
 
 }  // namespace
 
-Decoder::Decoder(const ViewDefinition& view, const FingerprintKey& key) : view_(view), key_(key) {
+Decoder::Decoder(const ViewDefinition& view, const FingerprintKey& key)
+    : view_(view), key_(key), time_path_(*parse_json_pointer(event_time)) {
   const std::vector<std::string> topics = view_.topics();
+  for (const std::string& topic : topics) {
+    ranks_.push_back(static_cast<std::uint32_t>(
+        std::count_if(topics.begin(), topics.end(), [&](const std::string& other) { return other < topic; })));
+  }
+  sums_.resize(view_.columns.size());
+  const std::vector<Sum> sums = sums_of(view_);
+  for (std::size_t i = sums.size(); i-- > 0;) sums_[sums[i].column] = static_cast<std::uint32_t>(i);  // the first one
   rules_.resize(topics.size());
   for (const SourceRule& source : view_.sources) {
-    Rule rule{Name(source.event_type), {}, {}, {}, &source};
+    Rule rule{Name(source.event_type), {}, {}, {}, {}, &source};
     for (const Condition& condition : source.where) rule.where.push_back({MemberPath(condition.member), condition});
     for (const JsonPointer& pointer : source.key) rule.key.emplace_back(pointer);
-    for (const Amount& amount : source.amounts) {
-      AmountRule compiled{static_cast<std::uint32_t>(amount.column), amount.sign, 0, {}};
+    for (std::size_t i = 0; i < source.amounts.size(); ++i) {
+      const Amount& amount = source.amounts[i];
+      const bool is_decimal = view_.columns[amount.column].type == ColumnType::decimal;
+      if (is_decimal && std::holds_alternative<JsonPointer>(amount.value)) continue;  // below
+      AmountRule compiled{sums_[amount.column], amount.sign, 0, i, {}};
       if (const auto* pointer = std::get_if<JsonPointer>(&amount.value)) {
         compiled.path.emplace_back(*pointer);
       } else {
@@ -55,15 +66,20 @@ Decoder::Decoder(const ViewDefinition& view, const FingerprintKey& key) : view_(
       }
       rule.amounts.push_back(std::move(compiled));
     }
+    compile_values(source, rule);
     const auto topic = std::find(topics.begin(), topics.end(), source.topic) - topics.begin();
     rules_[static_cast<std::size_t>(topic)].push_back(std::move(rule));
   }
   if (view_.has_date()) zones_.emplace_back(view_.key.back().time_zone);
+  if (view_.key.back().type == KeyType::hour) hour_zones_.emplace_back(view_.key.back().time_zone);
 }
 
 void Decoder::decode(const Record& record, DecodedEvent& event) {
   event.keys.clear();
   event.contributions.clear();
+  event.taken.clear();
+  event.texts.clear();
+  event.order.clear();
   if (!record.value) {
     event.outcome = Outcome::tombstone;
     return;
@@ -106,7 +122,14 @@ void Decoder::decode(const Record& record, DecodedEvent& event) {
   event.fingerprint = identity_of(key_, json_.source(), json_.id());
   std::uint64_t content = digest(event.contributions.size(), event.keys);
   for (const Contribution& c : event.contributions) {
-    content = (content ^ static_cast<std::uint64_t>(c.amount)) * 0x9E3779B97F4A7C15 + c.column;
+    content = (content ^ static_cast<std::uint64_t>(c.amount)) * 0x9E3779B97F4A7C15 + c.sum;
+    content ^= content >> 32;
+  }
+  for (const Taken& t : event.taken) {
+    const std::uint64_t value =
+        t.text_size > 0 ? digest(t.text_size, std::string_view(event.texts).substr(static_cast<std::size_t>(t.value), t.text_size))
+                        : static_cast<std::uint64_t>(t.value);
+    content = (content ^ value) * 0x9E3779B97F4A7C15 + t.column;
     content ^= content >> 32;
   }
   event.fingerprint.content = static_cast<std::uint32_t>(content);
@@ -147,14 +170,14 @@ bool Decoder::apply(const Rule& rule, const Record& record, DecodedEvent& event)
       // The smallest 64-bit integer has no opposite.
       if (!integer || (rule_amount.sign < 0 && *integer == std::numeric_limits<std::int64_t>::min())) {
         return reject(event, "member",
-                      "member " + std::get<JsonPointer>(rule.source->amounts[i].value).text + " is " +
+                      "member " + std::get<JsonPointer>(rule.source->amounts[rule_amount.number].value).text + " is " +
                           value.describe() + "; expected an integer of at most 64 bits");
       }
       amount = *integer;
     }
-    event.contributions.push_back({key_begin, key_size, rule_amount.column, rule_amount.sign * amount});
+    event.contributions.push_back({key_begin, key_size, rule_amount.sum, rule_amount.sign * amount});
   }
-  return true;
+  return rule.values.empty() || apply_values(rule, key_begin, record, event);
 }
 
 bool Decoder::append_key(const Rule& rule, std::size_t column, const Record& record, DecodedEvent& event) {
@@ -170,9 +193,13 @@ bool Decoder::append_key(const Rule& rule, std::size_t column, const Record& rec
     row_key::append_integer(event.keys, *integer);
     return true;
   }
+  if (type == KeyType::hour || type == KeyType::minute)
+    return append_begin(rule.source->key[column].text, type, value, record, event);
   const std::optional<std::string_view> text = value.as_string();
   switch (type) {
     case KeyType::integer:
+    case KeyType::hour:
+    case KeyType::minute:
       break;
     case KeyType::uuid:
       if (!text || !row_key::append_uuid(event.keys, *text))
@@ -194,15 +221,7 @@ bool Decoder::append_key(const Rule& rule, std::size_t column, const Record& rec
         if (!instant) return wrong(expected);
         day = zones_.front().day_of(*instant);
         if (!day) return wrong(expected);
-        // The record's own time, never this machine's clock: a replay next year must judge alike.
-        if (view_.max_future_seconds && record.timestamp_ms >= 0 &&
-            *instant - record.timestamp_ms / 1000 > *view_.max_future_seconds) {
-          return reject(event, "future",
-                        "member " + rule.source->key[column].text + " is " + value.describe() + ", " +
-                            std::to_string(*instant - record.timestamp_ms / 1000) +
-                            " s after the record's timestamp; max_future_seconds is " +
-                            std::to_string(*view_.max_future_seconds));
-        }
+        if (is_future(rule.source->key[column].text, value, *instant, record, event)) return false;
       }
       row_key::append_date(event.keys, *day);
       break;
@@ -215,6 +234,7 @@ bool Decoder::reject(DecodedEvent& event, std::string code, std::string detail) 
   event.outcome = Outcome::rejected;
   event.keys.clear();
   event.contributions.clear();
+  event.taken.clear();
   event.rejection = {std::move(code), std::move(detail)};
   event.source = json_.source();
   event.id = json_.id();

@@ -13,15 +13,27 @@
 #include "core/record.h"
 #include "worker/decode/fingerprint.h"
 #include "worker/decode/json_event.h"
+#include "worker/decode/value_rule.h"
 
 namespace daybook {
 
-// What one event adds to one column of one row.
+// What one event adds to one sum of one row.
 struct Contribution {
   std::uint32_t key_begin = 0;  // the row's key: bytes of DecodedEvent::keys (row_key.h)
   std::uint32_t key_size = 0;
-  std::uint32_t column = 0;
+  std::uint32_t sum = 0;  // index into sums_of(view): the column's, in a view of sums only
   std::int64_t amount = 0;
+};
+
+// What one event gives to one column of one row that is no sum.
+struct Taken {
+  std::uint32_t key_begin = 0;
+  std::uint32_t key_size = 0;
+  std::uint32_t column = 0;
+  // min, max, last: the value, a time in microseconds since 1970; quantile: its bucket; distinct: its register's entry
+  // (core/sketch.h). Of a text, where it begins in DecodedEvent::texts.
+  std::int64_t value = 0;
+  std::uint32_t text_size = 0;
 };
 
 enum class Outcome {
@@ -38,9 +50,14 @@ struct DecodedEvent {
   Fingerprint fingerprint;
   std::string keys;
   std::vector<Contribution> contributions;
+  std::vector<Taken> taken;
+  std::string texts;
+  std::string order;  // of the event among those that a column of value `last` takes from: 24 bytes, compared as such
   Rejection rejection;
   std::string source, id, type;  // set when rejected, and by describe()
 };
+
+inline constexpr const char* event_time = "/time";  // the attribute of a CloudEvent
 
 // Not shared between threads: it keeps parser memory and a time-zone cache.
 class Decoder {
@@ -58,9 +75,10 @@ class Decoder {
 
  private:
   struct AmountRule {
-    std::uint32_t column;
+    std::uint32_t sum;
     int sign;
     std::int64_t constant;
+    std::size_t number;  // in SourceRule::amounts
     std::vector<MemberPath> path;  // one, or none for a constant
   };
   struct WhereRule {
@@ -72,18 +90,31 @@ class Decoder {
     std::vector<WhereRule> where;
     std::vector<MemberPath> key;
     std::vector<AmountRule> amounts;
+    std::vector<ValueRule> values;  // decimals and what is taken
     const SourceRule* source;  // in view_: pointers as written, for messages
   };
 
   bool reads_type(std::uint32_t topic) const;
   bool apply(const Rule& rule, const Record& record, DecodedEvent& event);
   bool append_key(const Rule& rule, std::size_t column, const Record& record, DecodedEvent& event);
+  bool append_begin(const std::string& pointer, KeyType type, const MemberValue& value, const Record& record,
+                    DecodedEvent& event);
+  void compile_values(const SourceRule& source, Rule& rule);
+  bool apply_values(const Rule& rule, std::uint32_t key_begin, const Record& record, DecodedEvent& event);
+  bool take(const ValueRule& rule, std::uint32_t key_begin, std::uint32_t key_size, DecodedEvent& event);
+  bool set_order(const Record& record, DecodedEvent& event);
+  bool is_future(const std::string& pointer, const MemberValue& value, std::int64_t instant, const Record& record,
+                 DecodedEvent& event) const;
   bool reject(DecodedEvent& event, std::string code, std::string detail) const;
 
   const ViewDefinition view_;
   FingerprintKey key_;
   std::vector<std::vector<Rule>> rules_;  // by topic
+  std::vector<std::uint32_t> sums_;       // by column: its cell, if it is added up
+  std::vector<std::uint32_t> ranks_;      // by topic: its place in the order of names
   std::vector<DayZone> zones_;            // none or one: a view has at most one date column
+  std::vector<HourZone> hour_zones_;      // the same
+  const MemberPath time_path_;
   JsonEvent json_;
 };
 

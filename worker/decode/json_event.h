@@ -59,6 +59,8 @@ class MemberValue {
   // Exactly: a long double holds each integer of 64 bits, with and without a sign, and each double.
   std::optional<long double> as_number() const;
   std::optional<bool> as_bool() const;
+  // A number with a point or an exponent: what it was parsed to has lost digits.
+  bool is_fraction() const { return kind_ == Kind::json && json_.type() == simdjson::dom::element_type::DOUBLE; }
   // What it is, for messages: `null`, `the string "abc"`, `the number 1.5`, `an object`, `nothing`.
   std::string describe() const;
 

@@ -16,8 +16,14 @@ std::string_view trimmed(std::string_view text) {
 
 std::optional<std::string_view> text_of(simdjson::ondemand::value value) {
   const json_type type = value.type();
-  if (type == json_type::object) return trimmed(value.get_object().raw_json());
-  if (type == json_type::array) return trimmed(value.get_array().raw_json());
+  if (type == json_type::object) {
+    simdjson::ondemand::object object = value.get_object();
+    return trimmed(object.raw_json());
+  }
+  if (type == json_type::array) {
+    simdjson::ondemand::array array = value.get_array();
+    return trimmed(array.raw_json());
+  }
   return trimmed(value.raw_json_token());
 }
 
