@@ -1,6 +1,7 @@
 #include "core/definition_reader_values.h"
 
 #include <algorithm>
+#include <charconv>
 
 #include "core/aggregates.h"
 #include "core/decimal.h"
@@ -17,6 +18,15 @@ std::string_view word_of(Aggregate aggregate) {
   static constexpr std::string_view words[] = {"sum",  "count", "balance",  "min",     "max",
                                                "avg", "last",  "ratio", "quantile", "distinct"};
   return words[static_cast<std::size_t>(aggregate)];
+}
+
+// A definition is stored as JSON whose numbers are doubles: one that does not come back as it was written is refused.
+std::optional<std::int64_t> exact_number(const JsonNode& node, int scale) {
+  char shortest[40];
+  const auto end = std::to_chars(shortest, shortest + sizeof shortest, node.number).ptr;
+  const std::optional<std::int64_t> written = parse_decimal(node.text, scale);
+  const std::optional<std::int64_t> stored = parse_decimal({shortest, static_cast<std::size_t>(end - shortest)}, scale);
+  return written == stored ? written : std::nullopt;
 }
 
 struct Types {
@@ -160,10 +170,10 @@ bool ValuesReader::may_change(const JsonNode& node, std::size_t column, int sign
 std::int64_t ValuesReader::read_constant(const JsonNode& node, std::size_t column) {
   const int scale = view_.columns[column].scale;
   const std::optional<std::int64_t> constant = node.is(Kind::integer)  ? scale_integer(node.integer, scale)
-                                               : node.is(Kind::number) ? parse_decimal(node.text, scale)
+                                               : node.is(Kind::number) ? exact_number(node, scale)
                                                                        : std::nullopt;
   if (!constant) {
-    wrong(node, "a JSON Pointer such as \"/data/amount\", or a number of at most 18 digits, at most " +
+    wrong(node, "a JSON Pointer such as \"/data/amount\", or a number of at most 15 digits, at most " +
                     std::to_string(scale) + " of them behind the point");
   }
   return constant.value_or(0);

@@ -203,8 +203,11 @@ std::string sql_type(const ValueColumn& column) {
       return "int";
     case ColumnType::int8:
       return "bigint";
-    case ColumnType::decimal:
-      return "numeric(18," + std::to_string(column.scale) + ")";
+    case ColumnType::decimal: {
+      // What is computed may have more digits than what it is computed from.
+      const bool is_computed = column.aggregate == Aggregate::ratio || column.aggregate == Aggregate::quantile;
+      return std::string(is_computed ? "numeric(38," : "numeric(18,") + std::to_string(column.scale) + ")";
+    }
     case ColumnType::text:
       return "text";
     case ColumnType::boolean:

@@ -114,7 +114,7 @@ void Recomputation::finish_texts(ExpectedRow& expected, const Row& row) const {
     std::optional<std::string>& text = expected.texts[c];
     const Gathered* const gathered = row.gathered.empty() ? nullptr : &row.gathered[c];
     const bool any = gathered != nullptr && gathered->any;
-    if (gathered != nullptr) expected.doubtful[c] = gathered->is_doubtful();
+    if (gathered != nullptr && gathered->is_doubtful()) expected.doubtful[c] = expected.uncertain = true;
     switch (column.aggregate) {
       case Aggregate::sum:
       case Aggregate::count:
