@@ -204,8 +204,9 @@ class Reader : private DefinitionShape {
     if (sources.empty() || !columns_known_) return;
     for (std::size_t i = 0; i < used_.size(); ++i) {
       const ValueColumn& column = view_.columns[i];
-      if (!used_[i] && column.aggregate != Aggregate::ratio && column.of.empty())
-        mistake(*tree_.nodes.front().member("columns")->children[i], "a column that no source changes",
+      const JsonNode& node = *tree_.nodes.front().member("columns")->children[i];
+      if (!used_[i] && column.aggregate != Aggregate::ratio && node.member("of") == nullptr)
+        mistake(node, "a column that no source changes",
                 is_added(column.aggregate) ? "at least one source that adds to it"
                                            : "at least one source that takes a value for it");
     }

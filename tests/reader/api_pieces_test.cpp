@@ -94,6 +94,12 @@ TEST_CASE("values of a key have one spelling") {
   CHECK(spelled(KeyType::date, "2026-02-28") == "2026-02-28");
   for (const char* wrong : {"2026-02-29", "2026-2-28", "today", "infinity", "0000-01-01", ""})
     CHECK(spelled(KeyType::date, wrong) == "none");
+  for (const KeyType type : {KeyType::hour, KeyType::minute}) {
+    CHECK(spelled(type, "2026-11-23T20:00:00+02:00") == "2026-11-23T18:00:00Z");
+    CHECK(spelled(type, "2026-11-23T18:00:00.000Z") == "2026-11-23T18:00:00Z");
+    for (const char* wrong : {"2026-11-23", "2026-11-23T18:00:00", "2026-11-23T18:00:00.5Z", "now", ""})
+      CHECK(spelled(type, wrong) == "none");
+  }
   CHECK(spelled(KeyType::text, "") == "");
   CHECK(spelled(KeyType::text, std::string(1000, 'x')) == std::string(1000, 'x'));
   CHECK(spelled(KeyType::text, std::string(1001, 'x')) == "none");
@@ -209,6 +215,8 @@ TEST_CASE("If-None-Match") {
 TEST_CASE("CSV") {
   const ViewDefinition view = days("{}");
   CHECK(csv_of(view, {}) == "site,day,n,updated_at\r\n");
+  CHECK(csv_of(view, {R"({"site":"a","day":"2026-01-31","n":1234567890123456.70,"updated_at":null})"}) ==
+        "site,day,n,updated_at\r\na,2026-01-31,1234567890123456.70,\r\n");
   CHECK(csv_of(view, {R"({"site":"a,\"b\"\r\nc","day":"2026-01-31","n":-5,"updated_at":"2026-01-31T10:00:00.000001Z"})",
                       R"({"site":"ä","day":"2026-02-01","n":9223372036854775807,"updated_at":null})"}) ==
         "site,day,n,updated_at\r\n\"a,\"\"b\"\"\r\nc\",2026-01-31,-5,2026-01-31T10:00:00.000001Z\r\n"
