@@ -32,7 +32,7 @@ struct ValueColumn {
   int scale = 0;  // decimal: digits behind the point
   // Columns that it is computed from, as indexes: a ratio's numerator and denominator; the quantile column whose sketch
   // this one reads, none if it has its own.
-  std::vector<std::size_t> of;
+  std::vector<std::size_t> of = {};
   int quantile_millionths = 0;  // quantile: 950000 for 0.95
 };
 

@@ -5,6 +5,7 @@
 #include <random>
 #include <thread>
 
+#include "sql/render_reader.h"
 #include "tests/support/case_file.h"
 #include "tests/support/pg_view.h"
 #include "tests/support/random_log.h"
@@ -128,6 +129,47 @@ TEST_CASE("the same events in any order, with copies anywhere: the same rows") {
     if (seed == 1) sketches = bytes;
     CHECK(bytes == sketches);
   }
+}
+
+TEST_CASE("a date without a row: balances are carried, a ratio follows, the rest is 0 or NULL") {
+  const auto read = read_definition(R"({"view": "v", "kind": "summary",
+    "key": [{"name": "k", "type": "text"}, {"name": "day", "type": "date", "time_zone": "UTC"}],
+    "columns": [{"name": "level", "type": "decimal", "scale": 2, "value": "balance"},
+                {"name": "limit_", "type": "int", "value": "balance"},
+                {"name": "flow", "type": "decimal", "scale": 2, "value": "sum"},
+                {"name": "used", "type": "decimal", "scale": 3, "value": "ratio", "of": ["level", "limit_"]},
+                {"name": "turned", "type": "decimal", "scale": 3, "value": "ratio", "of": ["flow", "level"]},
+                {"name": "of_flow", "type": "decimal", "scale": 3, "value": "ratio", "of": ["level", "flow"]},
+                {"name": "low", "type": "decimal", "scale": 2, "value": "min"},
+                {"name": "seen", "type": "timestamp", "value": "last"},
+                {"name": "p50", "type": "int", "value": "quantile", "quantile": 0.5},
+                {"name": "users", "type": "int", "value": "distinct"}],
+    "sources": [{"topic": "t", "event": "e", "key": {"k": "/data/k", "day": "/time"},
+                 "add": {"level": "/data/n", "limit_": 30, "flow": "/data/n"},
+                 "take": {"low": "/data/n", "seen": "/time", "p50": "/data/m", "users": "/data/m"}}]})");
+  PgView pg(std::get<ViewDefinition>(read));
+  Log log;
+  log[{"t", 0}][0] = LogRecord{
+      R"({"specversion":"1.0","id":"1","source":"/s","type":"e","time":"2026-03-10T08:00:00.5Z","data":{"k":"a","n":12.50,"m":7}})",
+      1'790'000'000'000,
+      {}};
+  run_loop(pg.view(), log, *pg.store(), {});
+  const std::string statement = sql::ReaderStatements(pg.view(), pg.generation().id, pg.view().name).rows;
+  const auto answer = [&](const std::string& day) {
+    std::string sql = statement;
+    sql.replace(sql.find("$1"), 2, "'{a}'");
+    sql.replace(sql.find("$2"), 2, "'{" + day + "}'");
+    const pqxx::result row = pg.query(sql);
+    std::string json = row[0][4].is_null() ? "" : row[0][4].as<std::string>();
+    return row[0][3].as<std::string>() + " " + json.substr(0, json.find(",\"updated_at\""));
+  };
+  CHECK(answer("2026-03-10") ==
+        R"(row {"k":"a","day":"2026-03-10","level":12.50,"limit_":30,"flow":12.50,"used":0.417,"turned":1.000,"of_flow":1.000,)"
+        R"("low":12.50,"seen":"2026-03-10T08:00:00.500000Z","p50":7,"users":1)");
+  CHECK(answer("2026-03-15") ==
+        R"(carried {"k":"a","day":"2026-03-15","level":12.50,"limit_":30,"flow":0.00,"used":0.417,"turned":0.000,"of_flow":null,)"
+        R"("low":null,"seen":null,"p50":null,"users":0)");
+  CHECK(answer("2026-03-09") == "absent ");
 }
 
 TEST_CASE("sketches merged by PostgreSQL say what one of all values says") {
