@@ -157,8 +157,8 @@ TEST_CASE("a date without a row: balances are carried, a ratio follows, the rest
   const std::string statement = sql::ReaderStatements(pg.view(), pg.generation().id, pg.view().name).rows;
   const auto answer = [&](const std::string& day) {
     std::string sql = statement;
-    sql.replace(sql.find("$1"), 2, "'{a}'");
-    sql.replace(sql.find("$2"), 2, "'{" + day + "}'");
+    sql.replace(sql.find("$1::"), 2, "'{a}'");
+    sql.replace(sql.find("$2::"), 2, "'{" + day + "}'");
     const pqxx::result row = pg.query(sql);
     std::string json = row[0][4].is_null() ? "" : row[0][4].as<std::string>();
     return row[0][3].as<std::string>() + " " + json.substr(0, json.find(",\"updated_at\""));
