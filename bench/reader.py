@@ -1,4 +1,5 @@
-"""The reader beside nginx and Redis (bench/run reader), and under the load that its users asked for (bench/run load)."""
+"""The reader beside nginx and Redis (bench/run reader), with few and many rows in its table (bench/run table), and under the load
+that its users asked for (bench/run load)."""
 import contextlib
 import json
 import os
@@ -200,6 +201,46 @@ def reader(build, options):
         result["ratio"] = round(result["reader_cpu_us"] / result["nginx_cpu_us"], 3)
         result["ratio_quiet"] = round(result["quiet_cpu_us"] / result["nginx_cpu_us"], 3)
         result["p99_ratio_1000"] = round(result["c1000"]["reader"]["p99_ms"] / result["c1000"]["nginx"]["p99_ms"], 3)
+        return result
+
+
+def table(build, options):
+    """The same 1,000 rows are read while the table has only them, and while it has ten million."""
+    with Services() as services:
+        env, folder = services.env, services.folder
+        fill(build, env, 1)
+        paths = write_paths(env, folder)
+        token, access = access_files(build, folder)
+        auth = {"Authorization": f"Bearer {token}"}
+        result = {"bench": "table", "read": sum(1 for _ in open(paths))}
+
+        def measure(name):
+            port = free_port()
+            with start_reader(build, env, port, 1, access) as process:
+                wait_for(port, open(paths).readline().strip(), headers=auth).close()
+                wait_for(port, "/readyz").close()
+                wrk(port, 64, 3, paths, token)  # every row is in memory then
+                runs = []
+                for number in range(5):
+                    say(f"{name}, run {number + 1} of 5")
+                    runs.append(measured_wrk(process.pid, port, 64, options.seconds, paths, token))
+                # The median: single runs are at the mercy of the machine's other users.
+                result[name] = {key: sorted(run[key] for run in runs)[2] for key in ("p50_ms", "p99_ms", "max_ms", "cpu_us", "per_s")}
+
+        measure("rows_1000")
+        say(f"adding rows up to {options.rows}")
+        columns = psql(env, "SELECT string_agg(quote_ident(attname), ',' ORDER BY attnum) FROM pg_attribute WHERE attnum > 2"
+                            f" AND attrelid = '{NAME}'::regclass AND atttypid = 'int'::regtype").strip()
+        flows = ",".join(["1"] * len(columns.split(",")))
+        psql(env, f"INSERT INTO {NAME} (facility_id, date, {columns}, updated_at)"
+                  f" SELECT md5((i / 365)::text)::uuid, date '2020-01-01' + i % 365, {flows}, now()"
+                  f" FROM generate_series(1, {options.rows} - (SELECT count(*) FROM {NAME})::int) i")
+        psql(env, f"ANALYZE {NAME}")
+        psql(env, "CHECKPOINT")
+        result["rows"] = int(psql(env, f"SELECT count(*) FROM {NAME}"))
+        measure("rows_many")
+        result["p99_ratio"] = round(result["rows_many"]["p99_ms"] / result["rows_1000"]["p99_ms"], 3)
+        result["cpu_ratio"] = round(result["rows_many"]["cpu_us"] / result["rows_1000"]["cpu_us"], 3)
         return result
 
 

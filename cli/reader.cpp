@@ -7,7 +7,11 @@
 #include <sys/resource.h>
 
 #include <algorithm>
+#include <condition_variable>
+#include <cstdlib>
 #include <memory>
+#include <mutex>
+#include <optional>
 #include <thread>
 
 #include "cli/command.h"
@@ -23,6 +27,7 @@ struct Options {
   bool anywhere = false;
   unsigned threads = std::max(1U, std::thread::hardware_concurrency());
   std::size_t connections = 10'000;
+  std::optional<std::size_t> streams;  // nine tenths of the connections: the others are for requests
   DatabaseOptions database;
   reader::ReaderSettings reader;
   std::size_t cache_mib = 256;
@@ -101,18 +106,65 @@ void raise_open_files() {
   setrlimit(RLIMIT_NOFILE, &files);
 }
 
+// The signals that end a reader, and how long that may take: the database may never answer.
+class End {
+ public:
+  // Before any other thread is made, so that all of them have the signals blocked.
+  End() {
+    sigemptyset(&signals_);
+    sigaddset(&signals_, SIGTERM);
+    sigaddset(&signals_, SIGINT);
+    pthread_sigmask(SIG_BLOCK, &signals_, nullptr);
+    thread_ = std::thread([this] { watch(); });
+  }
+  // All has ended by then.
+  ~End() {
+    {
+      const std::lock_guard lock(mutex_);
+      has_ended_ = true;
+    }
+    changed_.notify_all();
+    pthread_kill(thread_.native_handle(), SIGTERM);  // it may still wait for one
+    thread_.join();
+  }
+  End(const End&) = delete;
+  End& operator=(const End&) = delete;
+
+  void wait_until_asked() {
+    std::unique_lock lock(mutex_);
+    changed_.wait(lock, [this] { return is_asked_; });
+  }
+
+ private:
+  static constexpr auto stop_max = http::ServerLimits().drain_timeout + std::chrono::seconds(5);
+
+  void watch() {
+    int signal = 0;
+    sigwait(&signals_, &signal);
+    std::unique_lock lock(mutex_);
+    is_asked_ = true;
+    changed_.notify_all();
+    if (changed_.wait_for(lock, stop_max, [this] { return has_ended_; })) return;
+    // Connections are closed by now; what is left are threads that wait for answers to SELECTs.
+    spdlog::warn("reader: the database does not answer: ending without it");
+    spdlog::default_logger()->flush();
+    std::_Exit(exit_code::ok);
+  }
+
+  sigset_t signals_{};
+  std::mutex mutex_;  // of what follows
+  std::condition_variable changed_;
+  bool is_asked_ = false;
+  bool has_ended_ = false;
+  std::thread thread_;
+};
+
 void run(Options& options) {
   const http::Address address = http::parse_address(options.listen);
   reader::check_exposure(address, options.gate.access_is_on(), options.anywhere);
   raise_open_files();
 
-  // Taken by sigwait() below. Blocked before any thread is made, so that all of them have it blocked.
-  sigset_t ends;
-  sigemptyset(&ends);
-  sigaddset(&ends, SIGTERM);
-  sigaddset(&ends, SIGINT);
-  pthread_sigmask(SIG_BLOCK, &ends, nullptr);
-
+  End end;
   reader::Gate gate(options.gate);
   options.reader.database = options.database.uri;
   options.reader.cache_bytes = options.cache_mib << 20;
@@ -121,7 +173,8 @@ void run(Options& options) {
   reader::Reader reader(options.reader);
   reader::Front front(
       reader, gate,
-      {DAYBOOK_VERSION, std::chrono::seconds(options.max_age_s), std::chrono::milliseconds(options.slow_ms)});
+      {DAYBOOK_VERSION, std::chrono::seconds(options.max_age_s), std::chrono::milliseconds(options.slow_ms),
+       options.streams.value_or(std::max<std::size_t>(1, options.connections - options.connections / 10))});
   // Also when the server can't listen: the feed calls the front until the reader has stopped.
   const absl::Cleanup stop_reader = [&reader] { reader.stop(); };
   http::ServerLimits limits;
@@ -132,8 +185,7 @@ void run(Options& options) {
     spdlog::info("reader: serves view {}, generation {}", view->definition().name, view->generation());
   spdlog::info("reader: http://{}", server.address());
 
-  int signal = 0;
-  sigwait(&ends, &signal);
+  end.wait_until_asked();
   spdlog::info("reader: stopping; requests under way are answered");
   front.stop();
   server.stop();
@@ -160,6 +212,11 @@ void add_reader_command(CLI::App& app, int& code) {
       ->envname("DAYBOOK_CONNECTIONS")
       ->check(CLI::Range(1, 1'000'000))
       ->capture_default_str();
+  command
+      ->add_option("--streams", options->streams,
+                   "Connections that may follow changes, at once; without it nine tenths of --connections")
+      ->envname("DAYBOOK_STREAMS")
+      ->check(CLI::Range(1, 1'000'000));
   add_database_pool_options(*command, *options);
   add_memory_options(*command, *options);
   add_access_options(*command, *options);

@@ -3,6 +3,7 @@
 
 #include <sys/uio.h>
 
+#include <algorithm>
 #include <array>
 #include <atomic>
 #include <boost/intrusive/list.hpp>
@@ -15,6 +16,7 @@
 
 #include "http/limits.h"
 #include "http/parser.h"
+#include "http/server.h"
 #include "http/session.h"
 
 namespace daybook::http {
@@ -26,6 +28,12 @@ struct Counters {
   std::atomic<std::size_t> connections{0};
   std::atomic<std::size_t> streams{0};
   std::atomic<std::uint64_t> turned_away{0};
+  std::array<std::atomic<std::uint64_t>, own_statuses.size()> own_answers{};
+
+  void count_own(unsigned status) {
+    const auto found = std::find(own_statuses.begin(), own_statuses.end(), status);
+    ++own_answers.at(static_cast<std::size_t>(found - own_statuses.begin()));
+  }
 };
 
 class LoopCore final : public Loop, public std::enable_shared_from_this<LoopCore> {

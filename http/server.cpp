@@ -2,6 +2,7 @@
 
 #include <sys/socket.h>
 
+#include <algorithm>
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/system/system_error.hpp>
 #include <cerrno>
@@ -91,7 +92,9 @@ std::string Server::address() const {
 
 ServerFigures Server::figures() const {
   const Counters& counters = impl_->counters();
-  return {counters.connections, counters.streams, counters.turned_away};
+  ServerFigures figures{counters.connections, counters.streams, counters.turned_away, {}};
+  std::copy(counters.own_answers.begin(), counters.own_answers.end(), figures.own_answers.begin());
+  return figures;
 }
 
 }  // namespace daybook::http

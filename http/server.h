@@ -5,6 +5,7 @@
 // that where it ends is never in question.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -23,10 +24,15 @@ struct Address {
 // Reads "127.0.0.1:9464", "[::1]:9464" or "localhost:9464". Throws UsageError.
 Address parse_address(const std::string& text);
 
+// Of requests that no application answered: refused before one saw them, or (500) dropped by it.
+inline constexpr std::array<unsigned, 7> own_statuses = {400, 405, 408, 413, 431, 500, 505};
+
 struct ServerFigures {
   std::size_t connections = 0;
   std::size_t streams = 0;
   std::uint64_t turned_away = 0;  // since the start, for want of room
+  // Since the start: answers that the server made by itself, in the order of own_statuses.
+  std::array<std::uint64_t, own_statuses.size()> own_answers{};
 };
 
 class Server {

@@ -199,6 +199,7 @@ void Session::keep(std::string_view bytes) {
 void Session::refuse(unsigned status, const std::string& detail) {
   Response response = problem(status, detail);
   if (status == 405) response.headers.emplace_back("Allow", "GET, HEAD");
+  loop_->counters.count_own(status);
   answers_.emplace_back().block = to_block(response);
   end_with(answers_.size() - 1);
 }

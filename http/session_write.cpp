@@ -65,7 +65,11 @@ void Session::answer(std::uint64_t number, BlockPtr block, std::string headers) 
   }
   Answer* const answer = find(number);
   if (answer == nullptr) return;
-  answer->block = block ? std::move(block) : failure();
+  if (!block) {
+    loop_->counters.count_own(500);
+    block = failure();
+  }
+  answer->block = std::move(block);
   answer->headers = std::move(headers);
   const unsigned status = answer->block->status;
   if (status == 405 || status == 413) end_with(static_cast<std::size_t>(answer - answers_.data()));
@@ -75,7 +79,7 @@ void Session::answer(std::uint64_t number, BlockPtr block, std::string headers) 
 void Session::abandon(std::uint64_t number) {
   if (loop_->runs_here() && find(number) != nullptr && std::uncaught_exceptions() == 0)
     spdlog::error("http: a request was dropped without an answer; it gets a 500");
-  answer(number, failure(), {});
+  answer(number, nullptr, {});
 }
 
 std::shared_ptr<Stream> Session::stream(std::uint64_t number, std::string head) {

@@ -15,6 +15,8 @@ struct Identity {
   std::vector<std::string> scopes;
   std::map<std::string, std::vector<std::string>> claims;  // name -> values, as text
 
+  bool operator==(const Identity&) const = default;
+
   bool has_scope(std::string_view scope) const {
     for (const std::string& own : scopes)
       if (own == scope) return true;

@@ -34,8 +34,22 @@ Unavailable never_new_enough(const std::string& view) {
                                           " faster than it can be loaded; try again"};
 }
 
+// Adds the time of its life.
+class Stopwatch {
+ public:
+  explicit Stopwatch(std::chrono::nanoseconds& total) : total_(total) {}
+  ~Stopwatch() { total_ += Clock::now() - begun_; }
+  Stopwatch(const Stopwatch&) = delete;
+  Stopwatch& operator=(const Stopwatch&) = delete;
+
+ private:
+  std::chrono::nanoseconds& total_;
+  const Clock::time_point begun_ = Clock::now();
+};
+
 pqxx::result execute(pqxx::transaction_base& transaction, const std::string& sql,
-                     const std::vector<std::string>& parameters) {
+                     const std::vector<std::string>& parameters, std::chrono::nanoseconds& took) {
+  const Stopwatch watch(took);
 #if PQXX_VERSION_MAJOR < 7
   return transaction.exec_params(sql, pqxx::prepare::make_dynamic_params(parameters));
 #else
@@ -96,7 +110,7 @@ void Loader::load(std::string key, RowDone done) {
       return;
     }
   }
-  databases_.crew().post([done = std::move(done), known] { done(known); });
+  databases_.crew().post([done = std::move(done), known] { done(known, {}); });
 }
 
 void Loader::run_batches() {
@@ -118,23 +132,24 @@ void Loader::run_batches() {
 }
 
 void Loader::load_batch(std::vector<std::string> keys) {
+  std::chrono::nanoseconds took{0};
   for (int attempt = 0; !keys.empty(); ++attempt) {
     if (attempt == attempts_max) {
-      for (const std::string& key : keys) fail(key, never_new_enough(view_.name));
+      for (const std::string& key : keys) fail(key, never_new_enough(view_.name), took);
       return;
     }
     Answer answer;
     try {
       // A replica that is behind costs one more query; the primary never is.
-      answer = query_rows(keys, attempt > 0);
+      answer = query_rows(keys, attempt > 0, took);
     } catch (...) {
       const Unavailable why = unavailable();
-      for (const std::string& key : keys) fail(key, why);
+      for (const std::string& key : keys) fail(key, why, took);
       return;
     }
     std::vector<std::string> again;
     for (std::size_t i = 0; i < keys.size(); ++i) {
-      if (!finish(keys[i], {answer.seq, answer.nonce, answer.rows[i]})) again.push_back(std::move(keys[i]));
+      if (!finish(keys[i], {answer.seq, answer.nonce, answer.rows[i]}, took)) again.push_back(std::move(keys[i]));
     }
     repeats_ += again.size();
     keys = std::move(again);
@@ -142,7 +157,7 @@ void Loader::load_batch(std::vector<std::string> keys) {
 }
 
 // False: the load goes on.
-bool Loader::finish(const std::string& key, const Loaded& loaded) {
+bool Loader::finish(const std::string& key, const Loaded& loaded, std::chrono::nanoseconds took) {
   std::vector<RowDone> waiters;
   HotRowPtr row;
   {
@@ -154,11 +169,11 @@ bool Loader::finish(const std::string& key, const Loaded& loaded) {
     waiters = take_waiters(key);
   }
   ++rows_;
-  for (const RowDone& done : waiters) done(row);
+  for (std::size_t i = 0; i < waiters.size(); ++i) waiters[i](row, {took, i == 0});
   return true;
 }
 
-void Loader::fail(const std::string& key, const Unavailable& why) {
+void Loader::fail(const std::string& key, const Unavailable& why, std::chrono::nanoseconds took) {
   std::vector<RowDone> waiters;
   {
     const std::lock_guard lock(mutex_);
@@ -166,7 +181,7 @@ void Loader::fail(const std::string& key, const Unavailable& why) {
     waiters = take_waiters(key);
   }
   ++failures_;
-  for (const RowDone& done : waiters) done(why);
+  for (std::size_t i = 0; i < waiters.size(); ++i) waiters[i](why, {took, i == 0});
 }
 
 std::vector<Loader::RowDone> Loader::take_waiters(const std::string& key) {
@@ -186,7 +201,8 @@ void Loader::read(bool on_primary, std::int64_t& seq, const std::function<void(p
   }
 }
 
-Loader::Answer Loader::query_rows(const std::vector<std::string>& keys, bool on_primary) {
+Loader::Answer Loader::query_rows(const std::vector<std::string>& keys, bool on_primary,
+                                  std::chrono::nanoseconds& took) {
   std::vector<std::vector<std::string>> columns(view_.key.size());
   for (const std::string& key : keys) {
     std::vector<std::string> texts = key_texts(view_, key);
@@ -200,7 +216,7 @@ Loader::Answer Loader::query_rows(const std::vector<std::string>& keys, bool on_
     ++queries_;
     answer = Answer{};
     answer.rows.assign(keys.size(), nullptr);
-    for (const auto& line : execute(transaction, statements_.rows, parameters)) {
+    for (const auto& line : execute(transaction, statements_.rows, parameters, took)) {
       answer.seq = line[1].as<std::int64_t>();
       answer.nonce = line[2].c_str();
       const std::string kind = line[3].c_str();
@@ -234,7 +250,7 @@ void Loader::list(ListQuery query, ListDone done) {
     const std::int64_t floor = frontier_.now().floor;
     const auto [flight, is_new] = list_flights_.try_emplace(text);
     if (!is_new) {
-      flight->second.waiters.push_back({std::move(done), floor});
+      flight->second.waiters.push_back({std::move(done), floor, false});
       ++joins_;
       return;
     }
@@ -243,12 +259,12 @@ void Loader::list(ListQuery query, ListDone done) {
       list_flights_.erase(flight);
     } else {
       flight->second = {std::move(query), {}};
-      flight->second.waiters.push_back({std::move(done), floor});
+      flight->second.waiters.push_back({std::move(done), floor, true});
       databases_.crew().post([this, text, asked = Clock::now()] { run_list(text, asked); });
       return;
     }
   }
-  databases_.crew().post([done = std::move(done), known] { done(*known); });
+  databases_.crew().post([done = std::move(done), known] { done(*known, {}); });
 }
 
 void Loader::run_list(const std::string& text, Clock::time_point asked) {
@@ -258,25 +274,27 @@ void Loader::run_list(const std::string& text, Clock::time_point asked) {
     query = list_flights_.at(text).query;
   }
   if (Clock::now() - asked > databases_.primary().settings().wait_max) {
-    fail_list(text, {Unavailable::Why::busy, "view " + view_.name + ": too many lists are being made; try again"});
+    fail_list(text, {Unavailable::Why::busy, "view " + view_.name + ": too many lists are being made; try again"}, {});
     return;
   }
+  std::chrono::nanoseconds took{0};
   for (int attempt = 0; attempt < attempts_max; ++attempt) {
     const Clock::time_point begun = Clock::now();
     ListAnswer list;
     try {
-      list = query_list(query, attempt > 0);
+      list = query_list(query, attempt > 0, took);
     } catch (...) {
-      fail_list(text, unavailable());
+      fail_list(text, unavailable(), took);
       return;
     }
-    if (finish_list(text, list, begun)) return;
+    if (finish_list(text, list, begun, took)) return;
   }
-  fail_list(text, never_new_enough(view_.name));
+  fail_list(text, never_new_enough(view_.name), took);
 }
 
 // False: the load goes on.
-bool Loader::finish_list(const std::string& text, const ListAnswer& list, Clock::time_point begun) {
+bool Loader::finish_list(const std::string& text, const ListAnswer& list, Clock::time_point begun,
+                         std::chrono::nanoseconds took) {
   std::vector<ListWaiter> answered, left;
   Pages::Taken taken;
   {
@@ -302,11 +320,11 @@ bool Loader::finish_list(const std::string& text, const ListAnswer& list, Clock:
   ListPage answer = *list.page;
   if (taken == Pages::Taken::overtaken)
     answer.behind = std::chrono::ceil<std::chrono::milliseconds>(Clock::now() - begun);
-  for (const ListWaiter& waiter : answered) waiter.done(answer);
+  for (const ListWaiter& waiter : answered) waiter.done(answer, {took, waiter.began});
   return left.empty();
 }
 
-void Loader::fail_list(const std::string& text, const Unavailable& why) {
+void Loader::fail_list(const std::string& text, const Unavailable& why, std::chrono::nanoseconds took) {
   std::vector<ListWaiter> waiters;
   {
     const std::lock_guard lock(mutex_);
@@ -316,10 +334,10 @@ void Loader::fail_list(const std::string& text, const Unavailable& why) {
     list_flights_.erase(flight);
   }
   ++failures_;
-  for (const ListWaiter& waiter : waiters) waiter.done(why);
+  for (const ListWaiter& waiter : waiters) waiter.done(why, {took, waiter.began});
 }
 
-Loader::ListAnswer Loader::query_list(const ListQuery& query, bool on_primary) {
+Loader::ListAnswer Loader::query_list(const ListQuery& query, bool on_primary, std::chrono::nanoseconds& took) {
   std::vector<std::string> parameters;
   std::string conditions;
   const auto parameter = [&](const std::string& value, const std::string& type) {
@@ -369,7 +387,7 @@ Loader::ListAnswer Loader::query_list(const ListQuery& query, bool on_primary) {
     ++list_queries_;
     *page = ListPage{};
     std::vector<std::string> place;  // of the last row of the page
-    for (const auto& line : execute(transaction, sql, parameters)) {
+    for (const auto& line : execute(transaction, sql, parameters, took)) {
       list.seq = line[0].as<std::int64_t>();
       list.nonce = line[1].c_str();
       if (line[2].is_null()) break;  // no rows

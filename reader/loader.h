@@ -22,8 +22,8 @@ namespace daybook::reader {
 
 class Loader {
  public:
-  using RowDone = std::function<void(Result<HotRowPtr>)>;
-  using ListDone = std::function<void(Result<ListPage>)>;
+  using RowDone = std::function<void(Result<HotRowPtr>, Cost)>;
+  using ListDone = std::function<void(Result<ListPage>, Cost)>;
   Loader(const ViewDefinition& view, sql::ReaderStatements statements, const AnswerStyle& style, Cache& cache,
          Pages& pages, Frontier& frontier, Databases& databases);
 
@@ -47,6 +47,7 @@ class Loader {
   struct ListWaiter {
     ListDone done;
     std::int64_t floor = 0;  // what memory had when it asked: its answer is at least that new
+    bool began = false;      // the load was begun for it
   };
   struct ListFlight {
     ListQuery query;
@@ -66,14 +67,16 @@ class Loader {
   void run_batches();
   void load_batch(std::vector<std::string> keys);
   void read(bool on_primary, std::int64_t& seq, const std::function<void(pqxx::transaction_base&)>& work);
-  Answer query_rows(const std::vector<std::string>& keys, bool on_primary);
-  bool finish(const std::string& key, const Loaded& loaded);
-  void fail(const std::string& key, const Unavailable& why);
+  // `took` grows by the time that the database takes.
+  Answer query_rows(const std::vector<std::string>& keys, bool on_primary, std::chrono::nanoseconds& took);
+  bool finish(const std::string& key, const Loaded& loaded, std::chrono::nanoseconds took);
+  void fail(const std::string& key, const Unavailable& why, std::chrono::nanoseconds took);
   std::vector<RowDone> take_waiters(const std::string& key);
   void run_list(const std::string& text, std::chrono::steady_clock::time_point asked);
-  ListAnswer query_list(const ListQuery& query, bool on_primary);
-  bool finish_list(const std::string& text, const ListAnswer& list, std::chrono::steady_clock::time_point begun);
-  void fail_list(const std::string& text, const Unavailable& why);
+  ListAnswer query_list(const ListQuery& query, bool on_primary, std::chrono::nanoseconds& took);
+  bool finish_list(const std::string& text, const ListAnswer& list, std::chrono::steady_clock::time_point begun,
+                   std::chrono::nanoseconds took);
+  void fail_list(const std::string& text, const Unavailable& why, std::chrono::nanoseconds took);
 
   const ViewDefinition& view_;
   const sql::ReaderStatements statements_;
@@ -86,7 +89,8 @@ class Loader {
 
   std::atomic_flag warming_;
   std::mutex mutex_;
-  absl::flat_hash_map<std::string, std::vector<RowDone>, KeyHash, KeyEqual> row_flights_;  // by key: who waits
+  absl::flat_hash_map<std::string, std::vector<RowDone>, KeyHash, KeyEqual>
+      row_flights_;  // by key: who waits, and began it
   std::deque<std::string> queue_;
   int batches_ = 0;  // being done
   absl::flat_hash_map<std::string, ListFlight, KeyHash, KeyEqual> list_flights_;

@@ -85,6 +85,15 @@ Reader::Views Reader::renew(pqxx::connection& connection, const Views& before) {
         after.push_back(*known);
         continue;
       }
+      if (!row[5].as<bool>()) {
+        if (headless_told_.insert(id).second) {
+          spdlog::error(
+              "reader: view {} is not served: its generation {} has no row in daybook.view_head, where its last commit "
+              "should be; restore the database from a whole backup",
+              name, id);
+        }
+        continue;
+      }
       std::optional<ViewDefinition> definition = definition_of(name, row[3].as<std::string>(), served);
       if (!definition) continue;
       ViewRows::Settings settings;

@@ -7,6 +7,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -84,6 +85,7 @@ class Reader {
   std::map<const ViewRows*, std::chrono::steady_clock::time_point> warmed_;  // when it last began
   std::vector<std::function<void(const Views&)>> listeners_;
   std::map<const ViewRows*, std::string> served_;  // the member `reader` that it was made with; the feed's thread
+  std::set<int> headless_told_;                    // generations; the feed's thread
   std::atomic<bool> starting_{true};
   std::atomic<int> warming_{0};  // of those that began at start
   Feed feed_;

@@ -43,6 +43,12 @@ struct Unavailable {
 template <typename T>
 using Result = std::variant<T, Unavailable>;
 
+// What a row or list took to come.
+struct Cost {
+  std::chrono::nanoseconds query{0};  // of the database for what was loaded; 0: it was in memory
+  bool began_load = false;            // the load was made for this request: none was under way that it could join
+};
+
 struct Filter {
   enum class Test { equal, at_least, greater, at_most, less };
   std::string column;
@@ -95,8 +101,8 @@ class Rows {
   // What is in memory; null: it has to be loaded. Any thread; never waits for the database.
   virtual HotRowPtr find_hot(std::string_view key) = 0;
   // Loads a row, once however many ask for it, and calls `done` from another thread.
-  virtual void load(std::string key, std::function<void(Result<HotRowPtr>)> done) = 0;
-  virtual void list(ListQuery query, std::function<void(Result<ListPage>)> done) = 0;
+  virtual void load(std::string key, std::function<void(Result<HotRowPtr>, Cost)> done) = 0;
+  virtual void list(ListQuery query, std::function<void(Result<ListPage>, Cost)> done) = 0;
 
   virtual Freshness freshness() const = 0;
   // The next offset of each partition of which memory knows all that is below.

@@ -16,11 +16,11 @@ ViewRows::ViewRows(ViewDefinition view, int generation, const std::string& table
       recent_(settings.recent_bytes),
       loader_(view_, sql::ReaderStatements(view_, generation, table), style_, cache_, pages_, frontier_, databases) {}
 
-void ViewRows::load(std::string key, std::function<void(Result<HotRowPtr>)> done) {
+void ViewRows::load(std::string key, std::function<void(Result<HotRowPtr>, Cost)> done) {
   loader_.load(std::move(key), std::move(done));
 }
 
-void ViewRows::list(ListQuery query, std::function<void(Result<ListPage>)> done) {
+void ViewRows::list(ListQuery query, std::function<void(Result<ListPage>, Cost)> done) {
   loader_.list(std::move(query), std::move(done));
 }
 

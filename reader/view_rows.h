@@ -43,8 +43,8 @@ class ViewRows : public Rows {
   const ViewDefinition& definition() const override { return view_; }
   int generation() const override { return generation_; }
   HotRowPtr find_hot(std::string_view key) override { return cache_.find(key); }
-  void load(std::string key, std::function<void(Result<HotRowPtr>)> done) override;
-  void list(ListQuery query, std::function<void(Result<ListPage>)> done) override;
+  void load(std::string key, std::function<void(Result<HotRowPtr>, Cost)> done) override;
+  void list(ListQuery query, std::function<void(Result<ListPage>, Cost)> done) override;
   Freshness freshness() const override { return freshness_at(Clock::now()); }
   bool has_applied(const TopicPartition& partition, std::int64_t next_offset) const override;
   bool knows(const TopicPartition& partition) const override;

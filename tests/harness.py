@@ -254,4 +254,4 @@ def view(make_view):
 @pytest.fixture
 def producer(services):
     """A plain Kafka producer, for records that Daybook's own would not write. Flush it."""
-    return confluent_kafka.Producer({"bootstrap.servers": services.brokers, "acks": "all"})
+    return confluent_kafka.Producer({"bootstrap.servers": services.brokers, "acks": "all", "enable.idempotence": True})

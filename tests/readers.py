@@ -166,7 +166,8 @@ class Site:
     def __init__(self, daybook, folder, services):
         self.daybook, self.folder, self.database = daybook, folder, daybook.database
         self.topic = "test." + uuid.uuid4().hex[:12]
-        self.producer = confluent_kafka.Producer({"bootstrap.servers": services.brokers, "acks": "all", "linger.ms": 0})
+        self.producer = confluent_kafka.Producer({"bootstrap.servers": services.brokers, "acks": "all", "enable.idempotence": True,
+                                                  "linger.ms": 0})
         self.positions = {}
         self.lock = threading.Lock()
         daybook.run("migrate")

@@ -1,58 +1,31 @@
 #include "reader/access/encoding.h"
 
 #include <openssl/evp.h>
+#include <sodium.h>
 
 #include <memory>
 #include <stdexcept>
 
 namespace daybook::reader {
-namespace {
-
-constexpr std::string_view base64url = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
-constexpr std::string_view hex_digits = "0123456789abcdef";
-
-constexpr std::array<std::int8_t, 256> values_of(std::string_view alphabet) {
-  std::array<std::int8_t, 256> values{};
-  for (std::int8_t& value : values) value = -1;
-  for (std::size_t i = 0; i < alphabet.size(); ++i)
-    values[static_cast<std::uint8_t>(alphabet[i])] = static_cast<std::int8_t>(i);
-  return values;
-}
-constexpr auto base64url_values = values_of(base64url);
-constexpr auto hex_values = values_of(hex_digits);
-
-}  // namespace
 
 std::string encode_base64url(std::string_view bytes) {
-  std::string text;
-  text.reserve((bytes.size() * 4 + 2) / 3);
-  std::uint32_t bits = 0;
-  int count = 0;
-  for (const char c : bytes) {
-    bits = bits << 8 | static_cast<std::uint8_t>(c);
-    for (count += 8; count >= 6; count -= 6) text += base64url[bits >> (count - 6) & 63];
-  }
-  if (count > 0) text += base64url[bits << (6 - count) & 63];
+  constexpr int variant = sodium_base64_VARIANT_URLSAFE_NO_PADDING;
+  std::string text(sodium_base64_encoded_len(bytes.size(), variant), '\0');
+  sodium_bin2base64(text.data(), text.size(), reinterpret_cast<const unsigned char*>(bytes.data()), bytes.size(),
+                    variant);
+  text.pop_back();  // the zero behind it
   return text;
 }
 
 std::optional<std::string> decode_base64url(std::string_view text) {
-  if (text.size() % 4 == 1) return std::nullopt;
-  std::string bytes;
-  bytes.reserve(text.size() * 3 / 4);
-  std::uint32_t bits = 0;
-  int count = 0;
-  for (const char c : text) {
-    const int value = base64url_values[static_cast<std::uint8_t>(c)];
-    if (value < 0) return std::nullopt;
-    bits = bits << 6 | static_cast<std::uint32_t>(value);
-    count += 6;
-    if (count >= 8) {
-      count -= 8;
-      bytes += static_cast<char>(bits >> count & 255);
-    }
+  std::string bytes(text.size(), '\0');
+  std::size_t size = 0;
+  if (sodium_base642bin(reinterpret_cast<unsigned char*>(bytes.data()), bytes.size(), text.data(), text.size(), nullptr,
+                        &size, nullptr, sodium_base64_VARIANT_URLSAFE_NO_PADDING) != 0) {
+    return std::nullopt;
   }
-  if ((bits & ((1U << count) - 1)) != 0) return std::nullopt;
+  bytes.resize(size);
+  if (encode_base64url(bytes) != text) return std::nullopt;  // libsodium takes some bytes that are no letters
   return bytes;
 }
 
@@ -71,23 +44,18 @@ Sha256 sha256(std::string_view bytes) {
 }
 
 std::string to_hex(const Sha256& hash) {
-  std::string text;
-  for (const std::uint8_t byte : hash) {
-    text += hex_digits[byte >> 4];
-    text += hex_digits[byte & 15];
-  }
+  std::string text(2 * hash.size() + 1, '\0');
+  sodium_bin2hex(text.data(), text.size(), hash.data(), hash.size());
+  text.pop_back();  // the zero behind it
   return text;
 }
 
 std::optional<Sha256> sha256_from_hex(std::string_view text) {
   Sha256 hash;
-  if (text.size() != 2 * hash.size()) return std::nullopt;
-  for (std::size_t i = 0; i < hash.size(); ++i) {
-    const int high = hex_values[static_cast<std::uint8_t>(text[2 * i])];
-    const int low = hex_values[static_cast<std::uint8_t>(text[2 * i + 1])];
-    if (high < 0 || low < 0) return std::nullopt;
-    hash[i] = static_cast<std::uint8_t>(high << 4 | low);
-  }
+  std::size_t size = 0;
+  const bool is_hex = sodium_hex2bin(hash.data(), hash.size(), text.data(), text.size(), nullptr, &size, nullptr) == 0;
+  // libsodium takes capitals, too.
+  if (!is_hex || size != hash.size() || to_hex(hash) != text) return std::nullopt;
   return hash;
 }
 

@@ -14,6 +14,7 @@
 #include "core/error.h"
 #include "core/json_tree.h"
 #include "reader/access/files.h"
+#include "reader/access/recent_callers.h"
 #include "reader/access/verified_tokens.h"
 
 namespace daybook::reader {
@@ -186,8 +187,6 @@ Gate::Gate(GateSettings settings)
   if (settings_.jwks_file.empty() && (!settings_.jwt.issuer.empty() || !settings_.jwt.audiences.empty()))
     throw UsageError(
         "issuer and audience are checked in JWTs only, and no JWT is taken without keys: give --jwks FILE");
-  if (settings_.jwt.leeway.count() < 0 || settings_.jwt.leeway.count() > 3600)
-    throw UsageError("leeway: found " + std::to_string(settings_.jwt.leeway.count()) + " s, expected 0 to 3600 s");
   auto snapshot = std::make_shared<Snapshot>();
   std::string mistakes;
   const auto collect = [&mistakes](const std::string& path, auto read) {
@@ -208,18 +207,22 @@ Gate::Gate(GateSettings settings)
 Gate::~Gate() = default;
 
 // Each thread has a reference of its own, so that requests don't meet at a lock or a counter.
-const Gate::SnapshotPtr& Gate::current() {
-  struct Mine {
-    std::uint64_t gate = 0;
-    std::uint64_t version = 0;
-    SnapshotPtr snapshot;
-  };
+struct Gate::Mine {
+  std::uint64_t gate = 0;
+  std::uint64_t version = 0;
+  SnapshotPtr files;
+  RecentCallers recent;
+};
+
+Gate::Mine& Gate::mine() {
   thread_local Mine mine;
   if (mine.gate != number_ || mine.version != version_.load(std::memory_order_acquire)) {
     const std::lock_guard lock(mutex_);
-    mine = {number_, version_.load(std::memory_order_relaxed), snapshot_};
+    mine.gate = number_;
+    mine.version = version_.load(std::memory_order_relaxed);
+    mine.files = snapshot_;
   }
-  return mine.snapshot;
+  return mine;
 }
 
 void Gate::read_again_when_changed(Time now) {
@@ -264,9 +267,32 @@ Admission Gate::refuse(const Refusal& refusal, std::string_view peer, std::strin
   return {401, std::string(words.description), std::move(headers), nullptr};
 }
 
+std::variant<Known, Refusal> Gate::identify(std::string_view token, const Snapshot& files, Time now) const {
+  if (token.starts_with(token_prefix)) return files.tokens->find(token, now);
+  if (settings_.jwks_file.empty()) return Refusal{Reason::rejected, "no API token, and no JWT is taken without --jwks"};
+  if (token.size() > max_jwt_bytes)
+    return verify_jwt(token, *files.keys, settings_.jwt, now);  // says so, before anything is computed of it
+  const Sha256 hash = sha256(token);
+  if (auto found = files.verified->find(hash, now)) return std::move(*found);
+  std::variant<Known, Refusal> outcome = verify_jwt(token, *files.keys, settings_.jwt, now);
+  if (const Known* good = std::get_if<Known>(&outcome)) files.verified->keep(hash, *good, now);
+  return outcome;
+}
+
+IdentityPtr Gate::who_is(std::string_view authorization, Time now) {
+  if (!settings_.access_is_on()) return everybody_;
+  read_again_when_changed(now);
+  const std::optional<std::string_view> token = bearer_token(authorization);
+  if (!token) return nullptr;
+  const std::variant<Known, Refusal> outcome = identify(*token, *mine().files, now);
+  const Known* known = std::get_if<Known>(&outcome);
+  return known == nullptr ? nullptr : known->who;
+}
+
 Admission Gate::admit(std::string_view authorization, std::string_view peer, std::string_view path, Time now) {
   read_again_when_changed(now);
-  const Snapshot& files = *current();
+  Mine& own = mine();
+  const Snapshot& files = *own.files;
   RateHeaders rates;
 
   // Nothing when all policies of that kind that hold for the path let it pass.
@@ -300,26 +326,16 @@ Admission Gate::admit(std::string_view authorization, std::string_view peer, std
     known.client = address;
   } else {
     if (authorization.empty()) return refuse({Reason::missing, "no Authorization header"}, peer, rates.lines(), now);
-    const std::optional<std::string_view> token = bearer_token(authorization);
-    if (!token) return refuse({Reason::malformed, "Authorization is not \"Bearer TOKEN\""}, peer, rates.lines(), now);
-    std::variant<Known, Refusal> outcome;
-    if (token->starts_with(token_prefix)) {
-      outcome = files.tokens->find(*token, now);
-    } else if (settings_.jwks_file.empty()) {
-      outcome = Refusal{Reason::rejected, "no API token, and no JWT is taken without --jwks"};
-    } else if (token->size() > max_jwt_bytes) {
-      outcome = verify_jwt(*token, *files.keys, settings_.jwt, now);  // says so, before anything is computed of it
+    if (const Known* recent = own.recent.find(authorization, own.gate, own.version, now)) {
+      known = *recent;
     } else {
-      const Sha256 hash = sha256(*token);
-      if (auto found = files.verified->find(hash, now)) {
-        outcome = std::move(*found);
-      } else {
-        outcome = verify_jwt(*token, *files.keys, settings_.jwt, now);
-        if (const Known* good = std::get_if<Known>(&outcome)) files.verified->keep(hash, *good, now);
-      }
+      const std::optional<std::string_view> token = bearer_token(authorization);
+      if (!token) return refuse({Reason::malformed, "Authorization is not \"Bearer TOKEN\""}, peer, rates.lines(), now);
+      std::variant<Known, Refusal> outcome = identify(*token, files, now);
+      if (const Refusal* refusal = std::get_if<Refusal>(&outcome)) return refuse(*refusal, peer, rates.lines(), now);
+      known = std::get<Known>(std::move(outcome));
+      own.recent.keep(known, own.gate, own.version);
     }
-    if (const Refusal* refusal = std::get_if<Refusal>(&outcome)) return refuse(*refusal, peer, rates.lines(), now);
-    known = std::get<Known>(std::move(outcome));
   }
   if (files.limiter != nullptr) {
     if (auto refused = limit(Policy::By::token, known.client)) return std::move(*refused);

@@ -7,6 +7,7 @@
 #include <mutex>
 #include <string>
 #include <string_view>
+#include <variant>
 
 #include "http/server.h"
 #include "reader/access/jwt.h"
@@ -39,14 +40,19 @@ class Gate {
   // `authorization`: that header's value, empty when there is none. `path` as sent. Any thread; looks at the files once
   // a second: a file that changed and is right replaces the one before, one that is wrong is named in the log.
   Admission admit(std::string_view authorization, std::string_view peer, std::string_view path, Time now);
+  // Who the holder of that token is by now, outside of all limits; null: it would be refused. Any thread.
+  IdentityPtr who_is(std::string_view authorization, Time now);
 
  private:
   struct Snapshot;
   struct Log;
   using SnapshotPtr = std::shared_ptr<const Snapshot>;
 
-  const SnapshotPtr& current();
+  struct Mine;
+
+  Mine& mine();
   void read_again_when_changed(Time now);
+  std::variant<Known, Refusal> identify(std::string_view token, const Snapshot& files, Time now) const;
   Admission refuse(const Refusal& refusal, std::string_view peer, std::string headers, Time now);
 
   const GateSettings settings_;

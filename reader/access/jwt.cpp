@@ -163,7 +163,7 @@ Refusal refuse(Reason reason, std::string detail) { return {reason, std::move(de
 // What an authentic token says.
 std::variant<Known, Refusal> judge(const JsonNode& claims, const JwtSettings& settings, Time now) {
   Known known;
-  const std::int64_t leeway = settings.leeway.count();
+  constexpr std::int64_t leeway = jwt_leeway.count();
   const JsonNode* exp = claims.member("exp");
   if (exp == nullptr) return refuse(Reason::claims, "no exp");
   if (const auto seconds = date(*exp)) {

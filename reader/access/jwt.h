@@ -34,9 +34,9 @@ std::shared_ptr<evp_pkey_st> p256_key(std::string_view x, std::string_view y);
 struct JwtSettings {
   std::string issuer;                  // empty: any
   std::vector<std::string> audiences;  // one of them has to be among the token's; empty: any
-  std::chrono::seconds leeway{30};     // between the clocks of issuer and reader
 };
 
+inline constexpr std::chrono::seconds jwt_leeway{30};  // between the clocks of issuer and reader
 inline constexpr std::size_t max_jwt_bytes = 8 * 1024;
 
 std::variant<Known, Refusal> verify_jwt(std::string_view token, const std::vector<Jwk>& keys,

@@ -8,6 +8,7 @@
 #include <mutex>
 
 #include "reader/access/encoding.h"
+#include "reader/hex.h"
 
 namespace daybook::reader {
 namespace {
@@ -27,13 +28,6 @@ std::int64_t interval(const Policy& policy) { return (policy.window * second + p
 bool starts_with_segments(std::string_view path, std::string_view prefix) {
   if (!path.starts_with(prefix)) return false;
   return prefix.ends_with('/') || path.size() == prefix.size() || path[prefix.size()] == '/';
-}
-
-int hex_value(char c) {
-  if (c >= '0' && c <= '9') return c - '0';
-  if (c >= 'a' && c <= 'f') return c - 'a' + 10;
-  if (c >= 'A' && c <= 'F') return c - 'A' + 10;
-  return -1;
 }
 
 std::string decoded(std::string_view path) {

@@ -63,10 +63,11 @@ const char* kind_of(Route::Kind kind) {
 
 }  // namespace
 
-Api::Api(std::vector<Rows*> rows, Gate gate, ApiSettings settings, Observer observer)
+Api::Api(std::vector<Rows*> rows, Gate gate, ApiSettings settings, Observer observer, WhoIs who_is)
     : settings_(std::move(settings)),
       gate_(std::move(gate)),
       observer_(std::move(observer)),
+      who_is_(std::move(who_is)),
       router_(definitions_of(rows)),
       per_loop_(max_loops) {
   for (Rows* own : rows) views_.push_back(std::make_unique<View>(*own));
@@ -140,6 +141,7 @@ void Api::on_request(const http::Incoming& request, http::Exchange exchange) {
       return answer_list(asked);
     case Route::Kind::changes:
       asked->last_event_id = request.header("Last-Event-ID");
+      asked->authorization = request.header("Authorization");
       return answer_changes(asked);
     default: {
       std::string path = "/v1/views/" + asked->view->definition.name;
@@ -183,7 +185,10 @@ bool Api::answer_hot(const http::Incoming& request, const Route& route, Admissio
   std::string headers = std::move(admission.headers);  // in its memory there is room for more
   headers += age.row_headers;
   exchange.send(std::move(block), std::move(headers));
-  if (observer_) observer_({view.definition.name, "row", status, true, request.path}, Clock::now() - begun);
+  if (observer_) {
+    observer_({&view.definition, "row", status, true, request.path, key, nullptr, age.freshness.age, {}},
+              Clock::now() - begun);
+  }
   return true;
 }
 
@@ -228,10 +233,12 @@ bool Api::read_key(const AskedPtr& asked) const {
   for (std::size_t i = 0; i < view.key.size(); ++i) {
     const std::optional<std::string> value = decode_percent(asked->route.values[i]);
     if (!value) {
+      asked->key.clear();
       refuse(asked, 400, "the path has a wrong encoding, expected %XX");
       return false;
     }
     if (!append_value(asked->key, view.key[i].type, *value)) {
+      asked->key.clear();  // a part of one is none
       refuse(asked, 400, view.key[i].name + " is not " + std::string(expected_value(view.key[i].type)));
       return false;
     }
@@ -249,7 +256,9 @@ void Api::send(const AskedPtr& asked, http::BlockPtr block, std::string headers)
   if (!asked->age_headers.empty()) {
     headers = asked->age_headers + headers;
   } else if (asked->view != nullptr) {
-    headers = age_of(asked->loop, asked->route.view, Clock::now()).headers + headers;
+    const PerLoop& age = age_of(asked->loop, asked->route.view, Clock::now());
+    asked->age = age.freshness.age;
+    headers = age.headers + headers;
   }
   headers += asked->gate_headers;
   const unsigned status = block->status;
@@ -257,8 +266,9 @@ void Api::send(const AskedPtr& asked, http::BlockPtr block, std::string headers)
   http::Exchange exchange = std::move(asked->exchange);
   exchange.send(std::move(block), std::move(headers));
   if (!observer_) return;
-  const std::string_view view = asked->view == nullptr ? std::string_view() : asked->view->definition.name;
-  observer_({view, asked->kind, status, asked->is_hit, asked->path}, Clock::now() - asked->begun);
+  observer_({asked->view == nullptr ? nullptr : &asked->view->definition, asked->kind, status, asked->is_hit,
+             asked->path, asked->key, &asked->list.query.filters, asked->age, asked->cost},
+            Clock::now() - asked->begun);
 }
 
 void Api::refuse(const AskedPtr& asked, unsigned status, const std::string& detail, const std::string& head) const {

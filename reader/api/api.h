@@ -16,6 +16,7 @@
 #include "reader/api/negotiation.h"
 #include "reader/api/query.h"
 #include "reader/api/router.h"
+#include "reader/api/served.h"
 #include "reader/identity.h"
 #include "reader/rows.h"
 
@@ -23,25 +24,19 @@ namespace daybook::reader {
 
 struct ApiSettings {
   std::chrono::milliseconds max_age{30'000};  // what is known to be older is not given: 503
+  std::size_t streams_max = 9'000;            // at once; who comes then gets 503
   std::string version = "0.1.0";              // of the program, for the API's description
-};
-
-// What became of a request, for metrics and the log of slow ones.
-struct Served {
-  std::string_view view;   // empty: none
-  std::string_view route;  // row, list, changes, views, openapi, none
-  unsigned status = 0;
-  bool is_hit = false;    // a row that was in memory
-  std::string_view path;  // as sent
 };
 
 class Api final : public http::Application {
  public:
   using Gate = std::function<Admission(const http::Incoming&)>;
   using Observer = std::function<void(const Served&, std::chrono::nanoseconds)>;
+  // Who the holder of that Authorization header is by now; null: it would be refused.
+  using WhoIs = std::function<IdentityPtr(std::string_view)>;
 
-  // The rows outlive the API. `observer` may be empty; it is called on any thread.
-  Api(std::vector<Rows*> rows, Gate gate, ApiSettings settings, Observer observer = {});
+  // The rows outlive the API. `observer` and `who_is` may be empty; they are called on any thread.
+  Api(std::vector<Rows*> rows, Gate gate, ApiSettings settings, Observer observer = {}, WhoIs who_is = {});
   ~Api() override;
 
   void on_request(const http::Incoming& request, http::Exchange exchange) override;
@@ -65,8 +60,9 @@ class Api final : public http::Application {
                   std::chrono::steady_clock::time_point begun, bool& is_miss);
   void answer_row(const AskedPtr& asked);
   void finish_row(const AskedPtr& asked, const Result<HotRowPtr>& result) const;
+  std::function<bool()> may_stay(const AskedPtr& asked) const;
   void answer_list(const AskedPtr& asked);
-  void finish_list(const AskedPtr& asked, const Result<ListPage>& result) const;
+  void finish_list(const AskedPtr& asked, const Result<ListPage>& result, const Cost& cost) const;
   void answer_changes(const AskedPtr& asked);
   void answer_views(const AskedPtr& asked) const;
   void answer_openapi(const AskedPtr& asked) const;
@@ -85,6 +81,7 @@ class Api final : public http::Application {
   const ApiSettings settings_;
   const Gate gate_;
   const Observer observer_;
+  const WhoIs who_is_;
   std::vector<std::unique_ptr<View>> views_;
   Router router_;
   mutable std::atomic<std::int64_t> failure_logged_at_{0};  // seconds

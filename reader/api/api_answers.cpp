@@ -107,6 +107,12 @@ std::string page_json(const ListPage& page, const std::string& cursor) {
   return body + "],\"next\":" + (cursor.empty() ? "null" : "\"" + cursor + "\"") + "}";
 }
 
+// Nobody asked the database for it.
+template <typename T>
+bool is_from_memory(const Result<T>& result, const Cost& cost) {
+  return std::holds_alternative<T>(result) && !cost.began_load && cost.query.count() == 0;
+}
+
 }  // namespace
 
 void Api::when_applied(const AskedPtr& asked, const Await& await, std::function<void()> then) {
@@ -149,8 +155,12 @@ void Api::answer_row(const AskedPtr& asked) {
       asked->is_hit = true;
       return finish_row(asked, row);
     }
-    asked->view->rows.load(asked->key, [this, asked](Result<HotRowPtr> result) {
-      asked->loop.post([this, asked, result = std::move(result)] { finish_row(asked, result); });
+    asked->view->rows.load(asked->key, [this, asked](Result<HotRowPtr> result, const Cost& cost) {
+      asked->loop.post([this, asked, result = std::move(result), cost] {
+        asked->cost = cost;
+        asked->is_hit = is_from_memory(result, cost);
+        finish_row(asked, result);
+      });
     });
   });
 }
@@ -178,14 +188,17 @@ void Api::answer_list(const AskedPtr& asked) {
   asked->list = std::get<ListRequest>(std::move(read));
   when_applied(asked, asked->list.await, [this, asked] {
     if (!is_fresh(asked)) return;
-    if (asked->list.sees_nothing) return finish_list(asked, ListPage{});
-    asked->view->rows.list(asked->list.query,
-                           [this, asked](const Result<ListPage>& result) { finish_list(asked, result); });
+    if (asked->list.sees_nothing) return finish_list(asked, ListPage{}, {});
+    asked->view->rows.list(asked->list.query, [this, asked](const Result<ListPage>& result, const Cost& cost) {
+      finish_list(asked, result, cost);
+    });
   });
 }
 
 // On any thread: pages are packed where they were loaded, so that the loop does not wait for it.
-void Api::finish_list(const AskedPtr& asked, const Result<ListPage>& result) const {
+void Api::finish_list(const AskedPtr& asked, const Result<ListPage>& result, const Cost& cost) const {
+  asked->cost = cost;
+  asked->is_hit = is_from_memory(result, cost);
   if (const auto* why = std::get_if<Unavailable>(&result)) {
     asked->loop.post([this, asked, why = *why] { refuse(asked, why); });
     return;
@@ -206,6 +219,7 @@ void Api::finish_list(const AskedPtr& asked, const Result<ListPage>& result) con
   asked->loop.post([this, asked, made = std::move(made), link = std::move(link)] {
     const PerLoop age = age_at(asked->list_fresh, std::chrono::steady_clock::now() - asked->list_came);
     asked->age_headers = age.headers;
+    asked->age = age.freshness.age;
     if (age.is_too_old) return refuse_stale(asked, age);
     send(asked, has_tag(asked->if_none_match, made.etag) ? made.not_modified : made.ok, link);
   });
@@ -222,12 +236,30 @@ void Api::answer_changes(const AskedPtr& asked) {
       "X-Content-Type-Options: nosniff\r\nX-Accel-Buffering: no\r\n";
   if (asked->method == http::Method::head)
     return send(asked, std::make_shared<http::Block>(http::Block{200, head, ""}));
+  if (streams() >= settings_.streams_max) {
+    return refuse(asked, 503,
+                  "this reader has " + std::to_string(settings_.streams_max) +
+                      " streams of changes, which are all that it takes: come again later, or to another one",
+                  "Retry-After: 5\r\n");
+  }
   const std::string age = age_of(asked->loop, asked->route.view, std::chrono::steady_clock::now()).headers;
   std::shared_ptr<http::Stream> stream = asked->exchange.stream(head + age + asked->gate_headers);
-  if (observer_)
-    observer_({view.name, asked->kind, 200, false, asked->path}, std::chrono::steady_clock::now() - asked->begun);
+  if (observer_) {
+    observer_({.view = &view, .route = asked->kind, .status = 200, .path = asked->path},
+              std::chrono::steady_clock::now() - asked->begun);
+  }
   asked->view->hub->subscribe(asked->loop, std::move(stream), std::get<KeyFilter>(std::move(read)),
-                              asked->last_event_id);
+                              asked->last_event_id, may_stay(asked));
+}
+
+// Whether a stream's client still is who it was when the stream began. One whose rights changed comes back, and is
+// judged anew.
+std::function<bool()> Api::may_stay(const AskedPtr& asked) const {
+  if (!who_is_ || asked->authorization.empty()) return {};
+  return [who_is = who_is_, authorization = std::move(asked->authorization), was = asked->who] {
+    const IdentityPtr is = who_is(authorization);
+    return is && (is == was || *is == *was);
+  };
 }
 
 void Api::answer_views(const AskedPtr& asked) const {
@@ -256,6 +288,7 @@ void Api::answer_views(const AskedPtr& asked) const {
                    {"columns", columns},
                    {"filters", view.reader.filters},
                    {"order", {{"by", view.list_order()}, {"descending", view.reader.descending}}},
+                   {"limit", view.reader.limit},
                    {"links",
                     {{"rows", "/v1/views/" + view.name},
                      {"row", row},

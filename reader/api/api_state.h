@@ -44,6 +44,7 @@ struct Api::Asked {
   Route route;  // points into `path`
   std::string if_none_match;
   std::string last_event_id;
+  std::string authorization;     // of a stream
   std::optional<Format> format;  // nothing: none that we have
   bool takes_gzip = false;
   std::string gate_headers;
@@ -53,11 +54,13 @@ struct Api::Asked {
   std::string key;
   bool depends_on_after = false;
   bool is_hit = false;
+  Cost cost;
   bool is_miss = false;  // it was looked for in memory already
   ListRequest list;
   std::chrono::steady_clock::time_point list_came;
   Freshness list_fresh;     // at that time
   std::string age_headers;  // of an answer with an age of its own; empty: that of memory
+  std::chrono::milliseconds age{0};
 
   std::string cache_control() const { return depends_on_after ? ViewDefinition::private_cache : view->cache_control; }
 };

@@ -10,6 +10,8 @@ namespace {
 
 constexpr std::chrono::milliseconds tick_time{1000};
 constexpr unsigned ticks_per_keep_alive = 15;
+// For so long at most a client goes on to get changes with a token that is not good any more.
+constexpr unsigned ticks_per_check = 5;
 // A client has no more than this to take: the server ends streams whose queue is full, and the client would come back
 // for the same again.
 constexpr std::size_t queued_max = http::ServerLimits().stream_bytes / 2;
@@ -55,7 +57,7 @@ void Hub::stop() {
   states_.clear();
 }
 
-// Posts while it holds the mutex: stop() is then the last word.
+// Posts while it holds the mutex: stop(), which leaves no states, is then the last word.
 void Hub::on_change(const ChangeSetPtr& set) {
   std::optional<FeedPlace> before;
   bool has_streams = false;
@@ -68,7 +70,6 @@ void Hub::on_change(const ChangeSetPtr& set) {
   EventTexts texts{set, {}, {}};
   if (has_streams) texts = event_texts(set, before);
   const std::lock_guard lock(mutex_);
-  if (stopped_) return;
   for (const auto& [index, state] : states_) {
     const bool tell_streams = has_streams && state->has_streams;
     if (!tell_streams && !state->has_waiters) continue;
@@ -88,7 +89,7 @@ Hub::LoopStatePtr Hub::state_of(http::Loop& loop) {
 }
 
 void Hub::subscribe(http::Loop& loop, std::shared_ptr<http::Stream> stream, KeyFilter filter,
-                    std::string_view last_event_id) {
+                    std::string_view last_event_id, std::function<bool()> may_stay) {
   const LoopStatePtr state = state_of(loop);
   if (!state || !takes_streams_) return stream->end();
   auto subscriber = std::make_shared<Subscriber>();
@@ -96,6 +97,8 @@ void Hub::subscribe(http::Loop& loop, std::shared_ptr<http::Stream> stream, KeyF
   subscriber->takes_all = !filter.sees_nothing && std::all_of(filter.allowed.begin(), filter.allowed.end(),
                                                               [](const auto& values) { return values.empty(); });
   subscriber->filter = std::move(filter);
+  subscriber->may_stay = std::move(may_stay);
+  subscriber->since = state->ticks;
   state->has_streams = true;  // from now on commits are told, and wait behind this call
   catch_up(*subscriber, last_event_id);
   ++streams_;
@@ -250,7 +253,16 @@ void Hub::look_at_waiters(LoopState& state) {
   for (const std::shared_ptr<Waiter>& waiter : ready) std::exchange(waiter->done, nullptr)(has_all(waiter->next));
 }
 
+// Each client is asked for at ticks of its own, so that a thousand of them cost a little at each tick.
+void Hub::end_refused(LoopState& state) {
+  for (const SubscriberPtr& subscriber : state.all) {
+    if (!subscriber->may_stay || (state.ticks - subscriber->since) % ticks_per_check != 0) continue;
+    if (!subscriber->may_stay()) subscriber->stream->end();
+  }
+}
+
 void Hub::tick(const LoopStatePtr& state) {
+  end_refused(*state);
   forget_ended(*state);
   end_gaps(*state);
   if (state->all.empty()) {

@@ -23,8 +23,9 @@ class Hub : public std::enable_shared_from_this<Hub> {
   static std::shared_ptr<Hub> make(Rows& rows);
 
   // On the loop's thread. Writes what happened behind `last_event_id`, or a reset, then each change that passes.
+  // `may_stay` is asked now and then, there; the stream ends when it says no. Empty: as long as the client wants.
   void subscribe(http::Loop& loop, std::shared_ptr<http::Stream> stream, KeyFilter filter,
-                 std::string_view last_event_id);
+                 std::string_view last_event_id, std::function<bool()> may_stay = {});
   // On the loop's thread: calls `done` there, with whether all is applied, once it is, the time is over, or this stops.
   void await(http::Loop& loop, const Await& await, std::function<void(bool)> done);
 
@@ -42,6 +43,8 @@ class Hub : public std::enable_shared_from_this<Hub> {
 
     std::shared_ptr<http::Stream> stream;
     KeyFilter filter;
+    std::function<bool()> may_stay;
+    unsigned since = 0;      // of the loop's ticks
     FeedPlace place;         // what was written when it came
     bool takes_all = false;  // no filter
     bool is_behind = false;  // commits were left out for want of room; it gets a reset before anything else
@@ -81,6 +84,7 @@ class Hub : public std::enable_shared_from_this<Hub> {
   void look_at_waiters(LoopState& state);
   bool has_all(const Positions& next) const;
   void tick(const LoopStatePtr& state);
+  static void end_refused(LoopState& state);
   void forget_ended(LoopState& state);
 
   Rows& rows_;

@@ -66,8 +66,9 @@ void Front::take_views() {
         return gate_.admit(request.header("authorization"), request.peer, request.path,
                            std::chrono::system_clock::now());
       },
-      ApiSettings{settings_.max_age, settings_.version},
-      [this](const Served& served, std::chrono::nanoseconds duration) { note(served, duration); });
+      ApiSettings{settings_.max_age, settings_.streams_max, settings_.version},
+      [this](const Served& served, std::chrono::nanoseconds duration) { note(served, duration); },
+      [this](std::string_view authorization) { return gate_.who_is(authorization, std::chrono::system_clock::now()); });
   for (const std::string& conflict : api->conflicts()) spdlog::warn("reader: {}", conflict);
   Api* const former = current_.exchange(api.get());
   apis_.push_back(std::move(api));
@@ -90,13 +91,7 @@ void Front::note(const Served& served, std::chrono::nanoseconds duration) {
       std::chrono::duration_cast<std::chrono::seconds>(std::chrono::steady_clock::now().time_since_epoch()).count();
   if (slow_second_.exchange(second) != second) slow_lines_ = 0;
   if (++slow_lines_ > slow_lines_max) return;
-  const auto view = reader_.find(served.view);
-  spdlog::warn(
-      "slow request: view={} route={} path={} status={} duration_ms={} cache_hit={} triggered_refresh={} "
-      "cache_age_seconds={:.3f}",
-      served.view, served.route, served.path, served.status,
-      std::chrono::duration_cast<std::chrono::milliseconds>(duration).count(), served.is_hit, !served.is_hit,
-      view ? std::chrono::duration<double>(view->freshness().age).count() : 0.0);
+  spdlog::warn("{}", slow_request(served, duration));
 }
 
 Condition Front::condition() const {

@@ -24,6 +24,7 @@ struct FrontSettings {
   std::string version;
   std::chrono::milliseconds max_age{30'000};
   std::chrono::milliseconds slow{500};  // requests that take longer are in the log
+  std::size_t streams_max = 9'000;      // of changes, at once
 };
 
 class Front final : public http::Application {

@@ -154,6 +154,11 @@ http::Response metrics(const Condition& reader, const std::array<Traffic::Route,
   families.gauge("daybook_reader_ready", "1: this reader should get requests; else /readyz says why", {},
                  why_not_ready(reader).empty() ? 1 : 0);
   families.gauge("daybook_reader_connections", "Connections that are open", {}, number(reader.server.connections));
+  for (std::size_t i = 0; i < http::own_statuses.size(); ++i) {
+    families.counter("daybook_reader_refused_requests_total",
+                     "Requests that came to no route: answered by the server itself, by status",
+                     {{"status", std::to_string(http::own_statuses[i])}}, number(reader.server.own_answers[i]));
+  }
   families.gauge("daybook_reader_sse_clients", "Clients that follow changes", {}, number(reader.streams));
   families.counter("daybook_reader_shed_connections_total", "Connections turned away or closed for want of room", {},
                    number(reader.server.turned_away));

@@ -326,6 +326,34 @@ def test_tokens_come_and_go_while_it_runs(stage):
     stage.tokens["new"] = new
 
 
+def test_a_stream_does_not_outlive_its_token(stage):
+    """JWTs that end while they are used, an API token that is taken away: their streams end, the others go on."""
+    changes = f"/v1/views/{stage.days.name}/changes"
+    made = stage.site.daybook.run("tokens", "new", "--name", "short", "--scope", "views:read", "--scope", "rows:all", "--file", stage.file).stdout.strip()
+    stage.tokens["short"] = made
+    wait_until(lambda: stage.ask("short", stage.row(OWN))[0] == 200, "the new token is taken")
+    now = int(time.time())
+    tokens = {"gone": made, "ends": stage.signer.jwt(exp=now - 30 + 8), "lasts": stage.signer.jwt(), "api": stage.tokens["all"]}  # a leeway of 30 s
+    streams = {name: EventStream(stage.reader, changes, {"Authorization": f"Bearer {token}"}) for name, token in tokens.items()}
+    for stream in streams.values():
+        assert stream.status == 200
+        stream.next(lambda event: event.get("event") == "reset")
+    streams["ends"].response.read()
+    assert now + 8 <= time.time() <= now + 8 + 10
+    document = json.loads(stage.file.read_text())
+    document["tokens"] = [entry for entry in document["tokens"] if entry["name"] != "short"]
+    stage.file.write_text(json.dumps(document))
+    began = time.monotonic()
+    streams["gone"].response.read()
+    assert time.monotonic() - began < 10
+    assert 'error="invalid_token"' in challenge(stage.ask("short", changes))
+    stage.site.stock(OWN, "2026-04-02", 1)
+    stage.site.settle(stage.days)
+    for name in ("lasts", "api"):
+        assert streams[name].row()["date"] == "2026-04-02"
+        streams[name].close()
+
+
 def test_limits(stage, tmp_path):
     limits = tmp_path / "limits.json"
     limits.write_text(json.dumps({"policies": [

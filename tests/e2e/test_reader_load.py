@@ -139,6 +139,40 @@ def test_ten_thousand_misses_of_one_row_are_one_query(stage, start, lock):
         client.close()
 
 
+def test_slow_requests_are_in_the_log(stage, start, lock):
+    """A row that one request loads and another one waits for, and a list, of a table that is locked for 0.3 s."""
+    reader = start("--warm-rows", 0, "--slow", 200)
+    in_use, joined = ("daybook_reader_pool_in_use",), ("daybook_reader_joined_loads_total", stage.days.name)
+    locked = lock(stage.days)
+    listed = f"/v1/views/{stage.days.name}?facility_id={FACILITY}&limit=3"
+    clients = [send(reader, request(stage.row(3)))]
+    wait_until(lambda: samples(reader)[in_use] == 1, "the row is being loaded")
+    clients.append(send(reader, request(stage.row(3))))
+    wait_until(lambda: samples(reader)[joined] == 1, "the second one waits for it")
+    clients.append(send(reader, request(listed)))
+    wait_until(lambda: samples(reader)[in_use] == 2, "the list is being made")
+    began = time.monotonic()
+    wait_until(lambda: time.monotonic() > began + 0.3, "all of them are slow")
+    locked.rollback()
+    for client in clients:
+        assert receive_answers(client, 1)[0][0] == 200
+        client.close()
+    assert reader.get(stage.row(3))[0] == 200  # from memory: in time
+
+    def lines():
+        found = re.findall(r"slow request: (.*)", reader.process.output())
+        return sorted((dict(word.split("=", 1) for word in line.split()) for line in found), key=lambda line: (line["route"], line["triggered_refresh"]))
+
+    wait_until(lambda: len(lines()) >= 3, reader.process.output)
+    assert len(lines()) == 3
+    for line, route, triggered in zip(lines(), ("list", "row", "row"), ("true", "false", "true")):
+        assert (line["route"], line["triggered_refresh"], line["cache_hit"], line["status"]) == (route, triggered, "false", "200")
+        assert (line["view"], line["facility_id"], line.get("date")) == (stage.days.name, FACILITY, "2026-03-03" if route == "row" else None)
+        assert line["path"] == (stage.row(3) if route == "row" else listed.partition("?")[0])
+        assert 300 <= int(line["query_duration_ms"]) < 20_000 and 300 <= int(line["duration_ms"]) < 20_000
+        assert 0 <= float(line["cache_age_seconds"]) < 20
+
+
 def test_too_few_sessions_are_told(stage, start, lock):
     reader = start("--warm-rows", 0, "--pool", 1, "--pool-overflow", 0, "--pool-wait", 1)
     locked = lock(stage.days)
@@ -215,7 +249,7 @@ class Crowd:
 
 def test_ten_thousand_streams(stage, start):
     """Half of them follow all rows, half one facility: one event comes to each of them once."""
-    reader = start("--connections", CLIENTS + 100)
+    reader = start("--connections", CLIENTS + 100, "--streams", CLIENTS + 20)
     changes = f"/v1/views/{stage.days.name}/changes"
     resident = ("process_resident_memory_bytes",)
     warm = Crowd(reader, [changes] * 20)
@@ -237,6 +271,8 @@ def test_ten_thousand_streams(stage, start):
     print(f"a client takes {per_client:.1f} KiB, {peak:.1f} KiB after an event; published to received by all {took:.2f} s")
     assert max(per_client, peak) < CLIENT_KIB
     assert reader.get(stage.row(1))[0] == 200
+    status, headers, body = reader.get(changes)  # one more than it takes
+    assert (status, headers["retry-after"]) == (503, "5") and "streams" in json.loads(body)["detail"]
     crowd.close()
     warm.close()
     wait_until(lambda: samples(reader)[("daybook_reader_sse_clients",)] == 0, "all are seen to be gone")
@@ -382,4 +418,11 @@ def test_each_metric_is_explained_and_each_explained_one_is_there(stage, start):
     duration = "daybook_reader_request_duration_seconds"
     assert after[(duration + "_count", "row")] - before[(duration + "_count", "row")] == 3
     assert after[(duration + "_bucket", "+Inf", "row")] == after[(duration + "_count", "row")]
+    own = {405: "PUT / HTTP/1.1\r\nHost: x\r\n\r\n", 400: "GET / HTTP/1.1\r\n\r\n", 413: "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\n\r\nx"}
+    for status, text in own.items():
+        client = send(reader, text)
+        assert receive_answers(client, 1)[0][0] == status
+        client.close()
+    refused = {int(key[1]): value for key, value in samples(reader).items() if key[0] == "daybook_reader_refused_requests_total"}
+    assert refused == dict.fromkeys((400, 405, 413), 1) | dict.fromkeys((408, 431, 500, 505), 0)
     assert after[("daybook_reader_ready",)] == 1 and after[("daybook_reader_feed_lost", stage.days.name)] == 0

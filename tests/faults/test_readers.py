@@ -104,3 +104,14 @@ def test_the_database_restarts_under_readers(daybook, services, stage):
         wait_until(lambda: reader.get("/readyz")[0] == 200, "the reader has its feed again", 60)
     running.wait_for_reads()
     running.end()
+
+
+def test_a_reader_ends_though_the_database_does_not_answer(daybook, view, proxies):
+    reader = Reader(daybook, "--database", on_port(daybook.database.uri, proxies.database.port))
+    reader.wait_until_ready()
+    proxies.database.stop()  # connections stay, nothing passes
+    wait_until(lambda: reader.get("/readyz")[0] == 503, "the feed waits for an answer")
+    began = time.monotonic()
+    assert reader.process.terminate(25) == 0
+    print(f"ended after {time.monotonic() - began:.1f} s")
+    assert "ending without it" in reader.process.output()

@@ -5,6 +5,7 @@
 #include <chrono>
 #include <condition_variable>
 #include <functional>
+#include <future>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -40,6 +41,12 @@ class TestApplication : public http::Application {
     if (path == "/drops") return;
     if (path == "/twice") exchange.send(text("first"));
     if (path == "/only-get") return exchange.send(http::to_block(http::problem(405, "no")));
+    if (path == "/blocks") {  // its loop, until the test says so
+      mutex_.unlock();
+      blocked_.get_future().wait();
+      mutex_.lock();
+      return exchange.send(text("[/blocks]"));
+    }
     if (path == "/loop") return exchange.send(text("loop " + std::to_string(exchange.loop().index()) + ";"));
     if (path == "/header") return exchange.send(text(std::string(request.header("x-test"))), "X-Own: 1\r\n");
     if (path == "/large") return exchange.send(large_);
@@ -87,6 +94,7 @@ class TestApplication : public http::Application {
     if (!wait([&] { return done; })) throw std::runtime_error("the loop does not run");
     return result;
   }
+  void unblock() { blocked_.set_value(); }
   void drop_stream(const std::string& path) {
     const std::lock_guard lock(mutex_);
     streams_.erase(path);
@@ -99,6 +107,7 @@ class TestApplication : public http::Application {
   }
 
   const http::BlockPtr large_ = text(std::string(std::size_t{8} << 20, 'x'));
+  std::promise<void> blocked_;
   std::mutex mutex_;
   std::condition_variable changed_;
   std::vector<std::string> seen_;
@@ -115,6 +124,12 @@ inline bool comes_true(const std::function<bool()>& condition) {
     std::this_thread::yield();
   }
   return true;
+}
+
+// How many answers of that status the server made by itself.
+inline std::uint64_t own_answers(const http::Server& server, unsigned status) {
+  const auto found = std::find(http::own_statuses.begin(), http::own_statuses.end(), status);
+  return server.figures().own_answers.at(static_cast<std::size_t>(found - http::own_statuses.begin()));
 }
 
 // A server with its application.

@@ -2,7 +2,11 @@
 #include <doctest/doctest.h>
 
 #include <atomic>
+#include <chrono>
 #include <future>
+#include <memory>
+#include <thread>
+#include <vector>
 
 #include "tests/http/application.h"
 
@@ -97,4 +101,64 @@ TEST_CASE("clients that ask all the time lose no request when the server stops")
     for (std::thread& client : clients) client.join();
     CHECK(cut == 0);
   }
+}
+
+TEST_CASE("a client that has just got an answer has time to send the next request") {
+  Serving serving;
+  HttpClient holds(serving.server.port());
+  holds.send(get("/later"));
+  CHECK(serving.application.has_seen("/later"));
+  HttpClient client(serving.server.port());
+  const auto begun = std::chrono::steady_clock::now();
+  client.send(get("/first")).until("[/first]");
+  auto stopped = begin_stop(serving.server);
+  // Its connection is closed once the time for that is over, and not before.
+  CHECK(client.rest().empty());
+  CHECK(std::chrono::steady_clock::now() - begun >= 200ms);
+  serving.application.answer("/later");
+  CHECK(holds.rest().find("[/later]") != std::string::npos);
+  CHECK(stopped.wait_for(5s) == std::future_status::ready);
+}
+
+TEST_CASE("connections that the server has not taken yet are served when it stops") {
+  Serving serving(2);
+  // The loop of a connection is the system's choice: until there is one on each.
+  std::unique_ptr<HttpClient> blocked, other;
+  while (!blocked || !other) {
+    auto client = std::make_unique<HttpClient>(serving.server.port());
+    const bool is_first = client->send(get("/loop")).until(";").ends_with("loop 0;");
+    (is_first ? blocked : other) = std::move(client);
+  }
+  other->send(get("/stream")).until("\r\n\r\n");
+  blocked->send(get("/blocks"));
+  CHECK(serving.application.has_seen("/blocks"));
+  std::vector<std::unique_ptr<HttpClient>> clients;
+  for (int i = 0; i < 32; ++i) {
+    clients.push_back(std::make_unique<HttpClient>(serving.server.port()));
+    clients.back()->send(get("/x"));
+  }
+  auto stopped = std::async(std::launch::async, [&] { serving.server.stop(); });
+  // The first loop is told before the second one, whose stream has ended now.
+  CHECK(other->rest().empty());
+  serving.application.unblock();
+  for (const auto& client : clients) CHECK(client->rest().ends_with("[/x]"));
+  CHECK(blocked->rest().ends_with("[/blocks]"));
+  CHECK(stopped.wait_for(5s) == std::future_status::ready);
+}
+
+TEST_CASE("a stream that begins while the server stops ends at once") {
+  Serving serving;
+  HttpClient client(serving.server.port());
+  client.send(get("/later"));
+  CHECK(serving.application.has_seen("/later"));
+  auto stopped = begin_stop(serving.server);
+  client.send(get("/stream"));
+  CHECK(serving.application.has_seen("/stream"));
+  CHECK(serving.application.with_stream("/stream", [](http::Stream& stream) { return stream.has_ended(); }));
+  serving.application.answer("/later");
+  const std::string answers = client.rest();
+  CHECK(answers.find("[/later]") != std::string::npos);
+  CHECK(answers.find("Content-Type: text/event-stream\r\n") != std::string::npos);
+  CHECK(answers.ends_with("\r\n\r\n"));
+  CHECK(stopped.wait_for(5s) == std::future_status::ready);
 }

@@ -69,8 +69,10 @@ const std::vector<Attack>& attacks() {
 
 TEST_CASE("framing attacks are refused, and what is behind them is not a request") {
   Serving serving;
+  std::map<unsigned, std::uint64_t> expected;
   for (const Attack& attack : attacks()) {
     CAPTURE(attack.name);
+    expected[static_cast<unsigned>(attack.status)] += 2;
     // In one piece, and with a request before it.
     for (const std::string& before : {std::string(), get("/before")}) {
       HttpClient client(serving.server.port());
@@ -85,6 +87,10 @@ TEST_CASE("framing attacks are refused, and what is behind them is not a request
     }
   }
   CHECK_FALSE(serving.application.saw("/smuggled"));
+  for (const unsigned status : http::own_statuses) {
+    CAPTURE(status);
+    CHECK(own_answers(serving.server, status) == expected[status]);
+  }
 }
 
 TEST_CASE("a request may come in any pieces") {
@@ -130,4 +136,5 @@ TEST_CASE("a client may send its header slowly, but not forever") {
     return slow.has_bytes();
   }));
   CHECK(slow.until("\r\n").rfind("HTTP/1.1 408 ", 0) == 0);
+  CHECK(own_answers(serving.server, 408) == 1);
 }

@@ -83,6 +83,7 @@ TEST_CASE("an answer is given once; one that is never given is a 500") {
   client.send(get("/later"));
   { const http::Exchange dropped = serving.application.take("/later"); }  // on another thread
   CHECK(client.until("\r\n").rfind("HTTP/1.1 500 ", 0) == 0);
+  CHECK(own_answers(serving.server, 500) == 3);
 }
 
 TEST_CASE("a 405 of the application ends the connection") {
@@ -94,6 +95,7 @@ TEST_CASE("a 405 of the application ends the connection") {
   const std::string answers = client.rest();
   CHECK(count(answers, "HTTP/1.1 ") == 2);
   CHECK(count(answers, "\r\nConnection: close\r\n") == 1);
+  CHECK(own_answers(serving.server, 405) == 0);  // the application counts its own
 }
 
 TEST_CASE("a client that has ended its side still gets its answers") {

@@ -210,3 +210,22 @@ TEST_CASE("a view whose head is gone does not take the others with it") {
   CHECK(eventually([&] { return !view->freshness().feed_is_lost; }));
   CHECK(another->freshness().detail.find("no head") != std::string::npos);
 }
+
+TEST_CASE("a view without a head is left out, and the others are served") {
+  Database db;
+  const std::int64_t next = db.commit({{1, 1, 1}});
+  db.apply_another();
+  const auto head_of_another = [&](const std::string& statement) {
+    db.query(statement + " (SELECT id FROM daybook.generation WHERE view = 'another')");
+  };
+  head_of_another("DELETE FROM daybook.view_head WHERE generation =");
+  Reader reader(settings_of(db));
+  CHECK(only_view(reader)->has_applied(partition_0, next));
+  CHECK(reader.find("another") == nullptr);
+  CHECK(reader.views().size() == 1);
+  // Once there is one, it comes.
+  head_of_another("INSERT INTO daybook.view_head (generation)");
+  REQUIRE(eventually([&] { return reader.find("another") != nullptr; }));
+  CHECK(get(*reader.find("another"), db.key(1, 1))->kind == HotRow::Kind::absent);
+  CHECK_FALSE(only_view(reader)->freshness().feed_is_lost);
+}

@@ -55,8 +55,12 @@ TEST_CASE("10,000 misses at once for one row are one query, and for many rows a 
   const auto view = only_view(reader);
   std::atomic<int> answers{0};
   std::atomic<int> wrong{0};
+  std::atomic<int> began{0};
   const auto ask = [&](int facility) {
-    view->load(db.key(facility, 1), [&, facility](const Result<HotRowPtr>& result) {
+    view->load(db.key(facility, 1), [&, facility](const Result<HotRowPtr>& result, const Cost& cost) {
+      if (facility == 1 && cost.began_load) ++began;
+      // Who came when the row was there already had no query.
+      if (cost.began_load && cost.query.count() == 0) ++wrong;
       const HotRowPtr* row = std::get_if<HotRowPtr>(&result);
       if (row == nullptr || ((*row)->kind == HotRow::Kind::row) != (facility == 1)) ++wrong;
       ++answers;
@@ -72,6 +76,7 @@ TEST_CASE("10,000 misses at once for one row are one query, and for many rows a 
   }
   REQUIRE(eventually([&] { return answers == 10'000; }));
   CHECK(wrong == 0);
+  CHECK(began == 1);
   CHECK(view->figures().loads.queries == 1);
   CHECK(view->figures().loads.rows == 1);
 

@@ -79,7 +79,7 @@ void Database::fail_over() {
   head_ = chosen.head;
   cluster_id_ = chosen.cluster_id;
   paused_ = chosen.paused;
-  dead_letters = chosen.letters;
+  dead_letters_ = chosen.letters;
   moves_ = chosen.moves;
   owner_.clear();
   // The other server may come back one day, as it was.
@@ -134,7 +134,7 @@ CommitOutcome Database::refuse(const Batch& batch) {
 
 void Database::move_positions(const Batch& batch) {
   if (DAYBOOK_DEFECT("dead letters are not in the commit")) {
-    for (const DeadLetter& letter : batch.dead_letters()) dead_letters.push_back(letter);
+    for (const DeadLetter& letter : batch.dead_letters()) dead_letters_.push_back(letter);
   }
   MemoryStore::move_positions(batch);
 }

@@ -79,7 +79,7 @@ class Database : public test::MemoryStore {
     std::vector<DeadLetter> letters;
     std::vector<Move> moves;
   };
-  State state() const { return {table_, positions_, chunks_, head_, cluster_id_, paused_, dead_letters, moves_}; }
+  State state() const { return {table_, positions_, chunks_, head_, cluster_id_, paused_, dead_letters_, moves_}; }
   void remember() {
     if (history_.size() == 6) history_.erase(history_.begin() + chaos_.below(6));
     history_.push_back(state());

@@ -51,7 +51,8 @@ void Invariants::collect_applied(const Database& database) {
 
 void Invariants::compare_with_log(const SimulatedLog& log, const Database& database) {
   std::map<std::pair<TopicPartition, std::int64_t>, const DeadLetter*> letters;
-  for (const DeadLetter& letter : database.dead_letters) {
+  const std::vector<DeadLetter> dead_letters = database.dead_letters();
+  for (const DeadLetter& letter : dead_letters) {
     if (!letters.emplace(std::pair(letter.partition, letter.offset), &letter).second)
       throw Violation{"no dead letter twice", to_string(letter.partition, letter.offset)};
   }
@@ -124,7 +125,7 @@ void Invariants::compare_rows(const Database& database) {
 void Invariants::check_with_verify(const SimulatedLog& log, const Database& database) const {
   verify::Recomputation recomputation(events_.view());
   for (const auto& [partition, records] : log.partitions) recomputation.expect(partition, 0, records.end);
-  for (const DeadLetter& letter : database.dead_letters)
+  for (const DeadLetter& letter : database.dead_letters())
     recomputation.expect(verify::DeadLetter{letter.partition, letter.offset, letter.rejection.code});
   for (const auto& [partition, records] : log.partitions) {
     for (const auto& [offset, number] : records.records) {

@@ -134,19 +134,20 @@ class FakeRows final : public reader::Rows {
     const auto found = rows.find(std::string(key));
     return found == rows.end() || cold.contains(found->first) ? nullptr : found->second;
   }
-  void load(std::string key, std::function<void(reader::Result<reader::HotRowPtr>)> done) override {
+  void load(std::string key, std::function<void(reader::Result<reader::HotRowPtr>, reader::Cost)> done) override {
     ++loads;
     pending.push_back([this, key, done = std::move(done)] {
-      if (unavailable) return done(*unavailable);
+      if (unavailable) return done(*unavailable, cost);
       const auto found = rows.find(key);
-      done(found == rows.end() ? std::make_shared<reader::HotRow>() : found->second);
+      done(found == rows.end() ? std::make_shared<reader::HotRow>() : found->second, cost);
     });
   }
-  void list(reader::ListQuery query, std::function<void(reader::Result<reader::ListPage>)> done) override {
+  void list(reader::ListQuery query,
+            std::function<void(reader::Result<reader::ListPage>, reader::Cost)> done) override {
     asked.push_back(std::move(query));
     pending.push_back([this, done = std::move(done)] {
-      if (unavailable) return done(*unavailable);
-      done(page);
+      if (unavailable) return done(*unavailable, cost);
+      done(page, cost);
     });
   }
   // What the database's threads would do.
@@ -182,6 +183,7 @@ class FakeRows final : public reader::Rows {
   std::optional<reader::Unavailable> unavailable;
   std::vector<reader::ListQuery> asked;
   reader::ListPage page;
+  reader::Cost cost{std::chrono::milliseconds(40), true};
   reader::Freshness fresh;
   Positions applied;
   std::vector<reader::ChangeSetPtr> history;

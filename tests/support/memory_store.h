@@ -124,22 +124,28 @@ class MemoryStore : public Store {
     ++head_.seq;
     head_.nonce = next_nonce();
     keep_fingerprints(batch);
-    for (const DeadLetter& letter : batch.dead_letters()) dead_letters.push_back(letter);
+    for (const DeadLetter& letter : batch.dead_letters()) dead_letters_.push_back(letter);
     return Applied{head_, others};
   }
   std::optional<std::chrono::seconds> expire() override { return std::nullopt; }
 
+  // Any thread, while loops commit.
   Rows rows() const {
+    const std::lock_guard lock(mutex_);
     Rows rows;
     for (const auto& [key, values] : table_) rows[key_text(view_, key)] = values;
     return rows;
   }
   Positions positions() const {
+    const std::lock_guard lock(mutex_);
     Positions positions;
     for (const auto& [partition, owned] : positions_) positions[partition] = owned.next;
     return positions;
   }
-  std::vector<DeadLetter> dead_letters;
+  std::vector<DeadLetter> dead_letters() const {
+    const std::lock_guard lock(mutex_);
+    return dead_letters_;
+  }
   int loads = 0;  // how often all fingerprints were read
 
  protected:
@@ -222,6 +228,7 @@ class MemoryStore : public Store {
   Table table_;
   std::map<TopicPartition, OwnedPosition> positions_;
   std::map<std::int64_t, std::vector<Fingerprint>> chunks_;
+  std::vector<DeadLetter> dead_letters_;
   Head head_{0, "0"};
   std::string cluster_id_;
   std::optional<Paused> paused_;

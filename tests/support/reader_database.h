@@ -235,7 +235,7 @@ inline reader::ReaderSettings settings_of(const Database& database) {
 
 inline Result<HotRowPtr> load(ViewRows& view, const std::string& key) {
   std::promise<Result<HotRowPtr>> answer;
-  view.load(key, [&](const Result<HotRowPtr>& result) { answer.set_value(result); });
+  view.load(key, [&](const Result<HotRowPtr>& result, const Cost&) { answer.set_value(result); });
   return answer.get_future().get();
 }
 inline HotRowPtr get(ViewRows& view, const std::string& key) {
@@ -246,7 +246,7 @@ inline HotRowPtr get(ViewRows& view, const std::string& key) {
 }
 inline Result<ListPage> list(ViewRows& view, const ListQuery& query) {
   std::promise<Result<ListPage>> answer;
-  view.list(query, [&](const Result<ListPage>& result) { answer.set_value(result); });
+  view.list(query, [&](const Result<ListPage>& result, const Cost&) { answer.set_value(result); });
   return answer.get_future().get();
 }
 

@@ -92,5 +92,5 @@ TEST_CASE("a set that was read in part is not used") {
   run();
   CHECK(store.is_well());
   loop.finish(std::chrono::seconds(5));
-  CHECK(text_of(store.rows()) == text_of(recomputed(view, log, store.dead_letters)));
+  CHECK(text_of(store.rows()) == text_of(recomputed(view, log, store.dead_letters())));
 }

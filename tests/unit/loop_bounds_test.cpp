@@ -162,7 +162,7 @@ struct Stalled {
     first = static_cast<std::int64_t>(records.size());
     worker = std::make_unique<Worker>(log, view, store, limits);
     REQUIRE(worker->catches_up());
-    REQUIRE(store.dead_letters.size() == records.size() - 1);
+    REQUIRE(store.dead_letters().size() == records.size() - 1);
     for (std::int64_t i = first; i < 60; ++i) records[i] = stock_change(std::to_string(i), -1, 3'000);
     REQUIRE(worker->stalls());
     submitted = worker->committer->batch().ranges().at(partition).to;

@@ -123,7 +123,7 @@ TEST_CASE("the same log is read on from the record before the position, which is
   CHECK(worker.catches_up());
   CHECK(worker.loop.counters().applied_events == 30);
   CHECK(worker.loop.counters().stale_records == 0);
-  CHECK(text_of(store.rows()) == text_of(recomputed(worker.view, log, store.dead_letters)));
+  CHECK(text_of(store.rows()) == text_of(recomputed(worker.view, log, store.dead_letters())));
 }
 
 TEST_CASE("an anchor that compaction or retention took is no reason to stop") {
@@ -138,7 +138,7 @@ TEST_CASE("an anchor that compaction or retention took is no reason to stop") {
     Worker worker(log, store);
     if (retention) worker.source.begin = 30;
     CHECK(worker.catches_up());
-    CHECK(text_of(store.rows()) == text_of(recomputed(worker.view, whole, store.dead_letters)));
+    CHECK(text_of(store.rows()) == text_of(recomputed(worker.view, whole, store.dead_letters())));
   }
 }
 
@@ -191,20 +191,20 @@ TEST_CASE("a flood of bad events pauses the view, its dead letters kept; a resum
   int resumptions = 0;
   for (; store.positions().at(partition) < 300; ++resumptions) {
     const std::int64_t position = store.positions().at(partition);
-    CHECK(store.dead_letters.size() == static_cast<std::size_t>(position) - 100);
+    CHECK(store.dead_letters().size() == static_cast<std::size_t>(position) - 100);
     REQUIRE(worker.step_until([&] { return store.is_paused() || worker.loop.caught_up(); }));
     if (!store.is_paused()) break;  // what was left is no flood
     store.resume();
     REQUIRE(worker.step_until([&] { return store.positions().at(partition) > position; }));
   }
   CHECK(resumptions > 3);
-  CHECK(store.dead_letters.size() == 200);
+  CHECK(store.dead_letters().size() == 200);
 
   MemoryStore other(summary());
   limits.flood_share = 1;
   Worker patient(log, other, limits);
   CHECK(patient.catches_up());
-  CHECK(other.dead_letters.size() == 200);
+  CHECK(other.dead_letters().size() == 200);
 }
 
 TEST_CASE("another cluster is refused at once") {

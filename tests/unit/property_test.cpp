@@ -37,7 +37,7 @@ class LossyStore : public MemoryStore {
 };
 
 void check_equal(const ViewDefinition& view, const Log& log, const MemoryStore& store) {
-  CHECK(text_of(store.rows()) == text_of(recomputed(view, log, store.dead_letters)));
+  CHECK(text_of(store.rows()) == text_of(recomputed(view, log, store.dead_letters())));
   for (const auto& [partition, records] : log) {
     if (!records.empty()) CHECK(store.positions().at(partition) == records.rbegin()->first + 1);
   }

@@ -62,7 +62,7 @@ TEST_CASE("refused events, with copies of them, in batches of any size") {
     const Counters counters = run_loop(view, log, store, options);
     refused += counters.dead_letters;
     restarts += counters.restarts;
-    CHECK(text_of(store.rows()) == text_of(recomputed(view, log, store.dead_letters)));
+    CHECK(text_of(store.rows()) == text_of(recomputed(view, log, store.dead_letters())));
   }
   CHECK(refused > 500);
   CHECK(restarts < refused / 2);  // most become dead letters without reading again
@@ -111,6 +111,6 @@ TEST_CASE("after a refused event, copies without end do not stop the loop") {
   options.run_max = 2'000;
   options.limits.bytes_max = std::size_t{1} << 20;  // 65,536 dropped copies
   CHECK_NOTHROW(run_loop(view, log, store, options));
-  CHECK(store.dead_letters.size() == 1);
+  CHECK(store.dead_letters().size() == 1);
   CHECK(store.positions().begin()->second == 150'001);
 }

@@ -17,15 +17,15 @@ void check(const CaseFile& test, const Log& log, const RunOptions& options, bool
   MemoryStore store(test.view);
   run_loop(test.view, log, store, options);
   CHECK(text_of(store.rows()) == text_of(test.rows));
-  CHECK(text_of(store.rows()) == text_of(recomputed(test.view, log, store.dead_letters)));
+  CHECK(text_of(store.rows()) == text_of(recomputed(test.view, log, store.dead_letters())));
   for (const auto& [partition, records] : log) {
     CHECK(store.positions().at(partition) == (records.empty() ? 0 : records.rbegin()->first + 1));
   }
   if (!exact_letters) return;
-  CHECK(store.dead_letters.size() == test.dead_letters.size());
+  CHECK(store.dead_letters().size() == test.dead_letters.size());
   for (const ExpectedDeadLetter& expected : test.dead_letters) {
     bool found = false;
-    for (const DeadLetter& letter : store.dead_letters) {
+    for (const DeadLetter& letter : store.dead_letters()) {
       if (letter.partition != expected.partition || letter.offset != expected.offset) continue;
       found = true;
       CHECK(letter.rejection.code == expected.code);
