@@ -35,7 +35,13 @@ std::string text_of(const ViewDefinition& view, const RowChanges& rows) {
       if (!merged.texts.empty()) text += " " + merged.texts[row].value_or("-");
       if (!merged.orders.empty()) text += merged.orders[row] ? " at " + std::to_string(digest(0, *merged.orders[row])) : "";
       if (!merged.sketches.empty()) {
-        for (const std::int64_t entry : merged.sketches[row]) number(entry);
+        // One entry a bucket or register, in their order: the same sketch has the same bytes.
+        const int bits = view.columns[merged.column].aggregate == Aggregate::quantile ? sketch::count_bits : sketch::rank_bits;
+        const std::vector<std::int64_t>& entries = merged.sketches[row];
+        for (std::size_t i = 0; i < entries.size(); ++i) {
+          REQUIRE((i == 0 || entries[i - 1] >> bits < entries[i] >> bits));
+          number(entries[i]);
+        }
       }
     }
     text += "\n";
