@@ -1,5 +1,6 @@
 // How the columns of a summary are kept: as sums, which are added up, or as what was taken, which is merged by the
-// column's own rule. The worker's cells, the commit's parameters and the table's hidden columns have these orders. Pure.
+// column's own rule. The worker's cells, the commit's parameters and the table's hidden columns have these orders.
+// Pure.
 #pragma once
 
 #include <cstdint>

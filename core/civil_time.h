@@ -36,8 +36,8 @@ std::string utc_text(std::int64_t unix_seconds);
 // The begin of the UTC minute of an instant; nullopt when it lies outside years 1 to 9999.
 std::optional<std::int64_t> begin_of_minute(std::int64_t unix_seconds);
 
-// Hours of one IANA time zone: civil hours, so that zones with half an hour begin theirs in the middle of UTC's. The two
-// hours of one name when clocks go back are two. Not shared between threads.
+// Hours of one IANA time zone: civil hours, so that zones with half an hour begin theirs in the middle of UTC's. The
+// two hours of one name when clocks go back are two. Not shared between threads.
 class HourZone {
  public:
   // Throws StopError when the system's time-zone database has no such zone.

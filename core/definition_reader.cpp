@@ -132,9 +132,10 @@ class Reader : private DefinitionShape {
       }
       const bool is_time = *read == KeyType::date || *read == KeyType::hour || *read == KeyType::minute;
       if (is_time && node != columns.back()) {
-        mistake(*node, *read == KeyType::date ? "a date column before the last place"
-                       : *read == KeyType::hour ? "an hour column before the last place"
-                                                : "a minute column before the last place",
+        mistake(*node,
+                *read == KeyType::date   ? "a date column before the last place"
+                : *read == KeyType::hour ? "an hour column before the last place"
+                                         : "a minute column before the last place",
                 "at most one column of type date, hour or minute, as the last of the key");
       }
       if (!is_time || *read == KeyType::minute) {

@@ -15,8 +15,8 @@ using Kind = JsonNode::Kind;
 constexpr int max_scale = 9;
 
 std::string_view word_of(Aggregate aggregate) {
-  static constexpr std::string_view words[] = {"sum",  "count", "balance",  "min",     "max",
-                                               "avg", "last",  "ratio", "quantile", "distinct"};
+  static constexpr std::string_view words[] = {"sum", "count", "balance", "min",      "max",
+                                               "avg", "last",  "ratio",   "quantile", "distinct"};
   return words[static_cast<std::size_t>(aggregate)];
 }
 
@@ -84,7 +84,8 @@ void ValuesReader::read_quantile(const JsonNode& node, ValueColumn& column, std:
     if (aggregate == Aggregate::quantile) missing(node, "quantile", expected);
     return;
   }
-  const std::optional<std::int64_t> millionths = quantile->is(Kind::number) ? parse_decimal(quantile->text, 6) : std::nullopt;
+  const std::optional<std::int64_t> millionths =
+      quantile->is(Kind::number) ? parse_decimal(quantile->text, 6) : std::nullopt;
   if (!millionths || *millionths <= 0 || *millionths >= 1'000'000) {
     wrong(*quantile, expected);
   } else if (aggregate && *aggregate != Aggregate::quantile) {
@@ -161,8 +162,9 @@ bool ValuesReader::may_change(const JsonNode& node, std::size_t column, int sign
   } else if (sign > 0) {
     mistake(node, found, "\"take\" instead of \"add\", since its values are not added up");
   } else {
-    mistake(node, found,
-            "\"take\", and never \"subtract\": what it took can't be taken back; corrections need sum, count or balance");
+    mistake(
+        node, found,
+        "\"take\", and never \"subtract\": what it took can't be taken back; corrections need sum, count or balance");
   }
   return false;
 }

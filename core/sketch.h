@@ -1,9 +1,9 @@
-// The two sketches of a summary, as integers only, so that a sketch is the same whatever order and parts it was made in.
-// sql/templates/sketches.sql merges and reads them in PostgreSQL; docs/views.md states their errors. Pure.
+// The two sketches of a summary, as integers only, so that a sketch is the same whatever order and parts it was made
+// in. sql/templates/sketches.sql merges and reads them in PostgreSQL; docs/views.md states their errors. Pure.
 //
 // Quantile: a DDSketch whose buckets are the integers up to 127, and from there 64 to each power of two (linear
-// interpolation between the powers), mirrored below zero. A bucket's middle is within 1/128 = 0.8 % of each value in it.
-// One entry of the stored array: bucket << 40 | count, in the order of the buckets.
+// interpolation between the powers), mirrored below zero. A bucket's middle is within 1/128 = 0.8 % of each value in
+// it. One entry of the stored array: bucket << 40 | count, in the order of the buckets.
 //
 // Distinct: HyperLogLog with 4,096 registers, standard error 1.6 %. One entry: register << 8 | rank, in their order;
 // a register that nothing fell into has no entry.

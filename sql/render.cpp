@@ -254,11 +254,11 @@ std::string render_create_view(const ViewDefinition& view, const std::string& ta
   for (std::string& column : hidden_columns(view)) columns.push_back(std::move(column));
   const std::string functions = has_sketches(view) ? fill("templates/sketches.sql", {}) : std::string();
   return functions + fill("templates/create_view.sql", {{"table", table},
-                                            {"columns", join(columns, ",\n    ")},
-                                            {"key", join(key, ", ")},
-                                            {"view_literal", quote_literal(view.name)},
-                                            {"table_literal", quote_literal(table)},
-                                            {"definition_literal", quote_literal(view.canonical_json)}});
+                                                        {"columns", join(columns, ",\n    ")},
+                                                        {"key", join(key, ", ")},
+                                                        {"view_literal", quote_literal(view.name)},
+                                                        {"table_literal", quote_literal(table)},
+                                                        {"definition_literal", quote_literal(view.canonical_json)}});
 }
 
 std::string render_commit(const ViewDefinition& view, int generation, const std::string& table) {

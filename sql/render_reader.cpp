@@ -34,8 +34,8 @@ std::string render_rows(const ViewDefinition& view, int generation, const std::s
   }
   for (const ValueColumn& value : view.columns) {
     const std::string column = quote_identifier(value.name);
-    carried_columns.push_back(value.aggregate == Aggregate::balance ? "o." + column
-                                                                    : carried_value(view, value, "o") + " AS " + column);
+    carried_columns.push_back(
+        value.aggregate == Aggregate::balance ? "o." + column : carried_value(view, value, "o") + " AS " + column);
   }
   carried_columns.push_back("o.updated_at");
 

@@ -10,9 +10,7 @@ namespace daybook::sql {
 namespace {
 
 // A hidden column: no definition can give a name with a $.
-std::string hidden(const ValueColumn& column, const char* what) {
-  return quote_identifier(column.name + "$" + what);
-}
+std::string hidden(const ValueColumn& column, const char* what) { return quote_identifier(column.name + "$" + what); }
 
 // 0.01 for scale 2: a scaled integer times this is the decimal, exactly.
 std::string unit(int scale) { return scale == 0 ? "1" : decimal_text(1, scale); }
@@ -23,22 +21,21 @@ std::string unscaled(const ValueColumn& column, const std::string& number) {
   return "(" + number + ")::" + sql_type(column);
 }
 
-// a / b, rounded half away from zero to `scale` digits, as a scaled integer; b is not NULL for nothing: it is NULL for 0.
+// a / b, rounded half away from zero to `scale` digits, as a scaled integer; b is not NULL for nothing: it is NULL for
+// 0.
 std::string divided(const std::string& a, const std::string& b, int scale) {
   return "sign(" + a + ") * sign(" + b + ") * div(2 * abs(" + a + ") * " + std::to_string(power_of_ten(scale)) +
          " + abs(" + b + "), 2 * abs(" + b + "))";
 }
 
 std::string ratio(const ValueColumn& column, const std::string& numerator, const std::string& denominator) {
-  return unscaled(column,
-                  divided(numerator + "::numeric", "NULLIF(" + denominator + ", 0)::numeric", column.scale));
+  return unscaled(column, divided(numerator + "::numeric", "NULLIF(" + denominator + ", 0)::numeric", column.scale));
 }
 
 std::string generated(const ViewDefinition& view, const ValueColumn& column) {
   switch (column.aggregate) {
     case Aggregate::avg:
-      return unscaled(column,
-                      divided(hidden(column, "sum"), "NULLIF(" + hidden(column, "count") + ", 0)::numeric", 0));
+      return unscaled(column, divided(hidden(column, "sum"), "NULLIF(" + hidden(column, "count") + ", 0)::numeric", 0));
     case Aggregate::ratio:
       return ratio(column, quote_identifier(view.columns[column.of.at(0)].name),
                    quote_identifier(view.columns[column.of.at(1)].name));
@@ -171,8 +168,7 @@ bool has_sketches(const ViewDefinition& view) {
 
 std::string carried_value(const ViewDefinition& view, const ValueColumn& column, const std::string& alias) {
   const auto added = [&](const ValueColumn& of) {
-    return of.aggregate == Aggregate::balance ? alias + "." + quote_identifier(of.name)
-                                              : "0::" + sql_type(of);
+    return of.aggregate == Aggregate::balance ? alias + "." + quote_identifier(of.name) : "0::" + sql_type(of);
   };
   if (is_added(column.aggregate)) return added(column);
   if (column.aggregate == Aggregate::ratio)

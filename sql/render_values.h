@@ -23,7 +23,8 @@ struct WrittenColumn {
 // A sum's column in the table, quoted, and its type.
 std::string sum_column(const ViewDefinition& view, const Sum& sum);
 std::string sum_type(const ViewDefinition& view, const Sum& sum);
-// A sum's stored value as what is added to it is counted: `amount`, an expression of type bigint or numeric, as that type.
+// A sum's stored value as what is added to it is counted: `amount`, an expression of type bigint or numeric, as that
+// type.
 std::string sum_amount(const ViewDefinition& view, const Sum& sum, const std::string& amount);
 
 // What merged_columns() needs, in its order.

@@ -120,8 +120,9 @@ std::string number_text(absl::int128 scaled, int scale) {
   out << (scaled < 0 ? -scaled : scaled);
   std::string text = out.str();
   while (scale > 0 && text.size() < static_cast<std::size_t>(scale) + 1) text = "0" + text;
-  if (scale > 0) text = text.substr(0, text.size() - static_cast<std::size_t>(scale)) + "." +
-                        text.substr(text.size() - static_cast<std::size_t>(scale));
+  if (scale > 0)
+    text = text.substr(0, text.size() - static_cast<std::size_t>(scale)) + "." +
+           text.substr(text.size() - static_cast<std::size_t>(scale));
   return scaled < 0 ? "-" + text : text;
 }
 

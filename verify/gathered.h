@@ -1,4 +1,5 @@
-// What a row's events gave to one column that is no sum, and what the table has to show then; verify's own plain code. Pure.
+// What a row's events gave to one column that is no sum, and what the table has to show then; verify's own plain code.
+// Pure.
 #pragma once
 
 #include <absl/numeric/int128.h>
@@ -20,10 +21,10 @@ using Order = std::tuple<std::int64_t, std::string, std::int32_t, std::int64_t>;
 
 struct Gathered {
   bool any = false;
-  bool doubtful = false;      // it is uncertain what the worker had to take
-  std::int64_t number = 0;    // min, max; last: of its newest event
-  Order newest;               // last
-  std::int64_t rivals = 0;    // last: events with the newest's time
+  bool doubtful = false;                       // it is uncertain what the worker had to take
+  std::int64_t number = 0;                     // min, max; last: of its newest event
+  Order newest;                                // last
+  std::int64_t rivals = 0;                     // last: events with the newest's time
   std::set<std::int64_t> copied;               // last: times of events that came on another partition as well
   std::map<std::int64_t, std::int64_t> parts;  // quantile: events by bucket; distinct: rank by register
 

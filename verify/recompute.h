@@ -58,7 +58,7 @@ struct Judgement {
   Identity identity{};
   std::vector<Change> changes;
   std::optional<std::int64_t> time;  // of the event, in microseconds since 1970; read only where a `last` needs it
-  Rejection rejection;  // invalid only
+  Rejection rejection;               // invalid only
 };
 
 // What the worker recorded about a record that it could not apply.
@@ -88,7 +88,7 @@ struct ExpectedRow {
   bool in_log = false;         // an event that counts touched it
   bool may_be_absent = false;  // nothing touched it for certain
   bool uncertain = false;
-  std::vector<absl::int128> values, low, high;  // of sums: scaled
+  std::vector<absl::int128> values, low, high;    // of sums: scaled
   std::vector<std::optional<std::string>> texts;  // of all columns, as PostgreSQL prints them; nullopt: NULL
   std::vector<bool> doubtful;                     // of columns that are no sums: anything may be there
 };
@@ -118,8 +118,8 @@ class Recomputation {
   Judgement judge(const LogRecord& record) const;
   void apply(const Judgement& judgement);
 
-  std::map<Key, Values> rows() const;                // what the table has to hold
-  std::map<Key, ExpectedRow> expected_rows() const;  // the same, with what is uncertain
+  std::map<Key, Values> rows() const;                         // what the table has to hold
+  std::map<Key, ExpectedRow> expected_rows() const;           // the same, with what is uncertain
   std::map<Key, std::vector<std::string>> text_rows() const;  // the same as PostgreSQL prints it, or NULL
   std::vector<DeadLetterDifference> dead_letter_differences() const;
   const Counts& counts() const { return counts_; }
@@ -137,8 +137,8 @@ class Recomputation {
   struct Item {  // one amount of one contributing event
     std::int64_t amount;
     RowId row;
-    // Of n columns: below n an amount, below 2n one event of an average, below 3n a value taken (of a text, its number in
-    // texts_). no_column: the row is touched and nothing added.
+    // Of n columns: below n an amount, below 2n one event of an average, below 3n a value taken (of a text, its number
+    // in texts_). no_column: the row is touched and nothing added.
     std::uint32_t column;
     bool operator==(const Item&) const = default;
   };

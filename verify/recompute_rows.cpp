@@ -42,7 +42,8 @@ bool Recomputation::read_take(const Take& take, const json& event, const json& t
       rejection.detail = "/time is missing or no date-time with an offset";
       return false;
     }
-    const std::int64_t seconds = (*judgement.time - ((*judgement.time % 1'000'000) + 1'000'000) % 1'000'000) / 1'000'000;
+    const std::int64_t seconds =
+        (*judgement.time - ((*judgement.time % 1'000'000) + 1'000'000) % 1'000'000) / 1'000'000;
     if (is_future(seconds, timestamp_ms)) {
       rejection = {"future", "/time lies too far beyond the record's time"};
       return false;
@@ -76,8 +77,7 @@ bool Recomputation::read_take(const Take& take, const json& event, const json& t
   if (column.aggregate == Aggregate::avg) {
     change.amounts.emplace_back(take.column, *number);
   } else {
-    change.takes.push_back(
-        {take.column, column.aggregate == Aggregate::quantile ? bucket_of(*number) : *number, ""});
+    change.takes.push_back({take.column, column.aggregate == Aggregate::quantile ? bucket_of(*number) : *number, ""});
   }
   return true;
 }
@@ -173,8 +173,8 @@ void Recomputation::contribute(const Judgement& judgement, std::uint32_t partiti
     }
     for (const Change::Take& take : change.takes) {
       const bool is_text = definition_.columns[take.column].type == ColumnType::text;
-      items_.push_back({is_text ? text_number(take.text) : take.value, row,
-                        static_cast<std::uint32_t>(take.column + 2 * columns)});
+      items_.push_back(
+          {is_text ? text_number(take.text) : take.value, row, static_cast<std::uint32_t>(take.column + 2 * columns)});
     }
   }
   const std::size_t count = items_.size() - begin;
@@ -197,8 +197,8 @@ void Recomputation::contribute(const Judgement& judgement, std::uint32_t partiti
     if (items_[i].column < 2 * columns) {
       row.values[items_[i].column] += items_[i].amount;
     } else {
-      gather(items_[i], {judgement.time.value_or(0), judgement.partition.topic, judgement.partition.partition,
-                         judgement.offset});
+      gather(items_[i],
+             {judgement.time.value_or(0), judgement.partition.topic, judgement.partition.partition, judgement.offset});
     }
   }
 }

@@ -81,7 +81,8 @@ std::optional<Column> find_column(const ViewDefinition& view, std::string_view n
   for (std::size_t i = 0; i < view.key.size(); ++i)
     if (view.key[i].name == name) return Column{view.key[i].type, i, false, 0};
   for (const ValueColumn& column : view.columns)
-    if (column.name == name) return Column{KeyType::integer, std::nullopt, column.type == ColumnType::int4, column.scale};
+    if (column.name == name)
+      return Column{KeyType::integer, std::nullopt, column.type == ColumnType::int4, column.scale};
   return std::nullopt;
 }
 

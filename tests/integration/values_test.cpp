@@ -30,8 +30,7 @@ verify::Comparison compared(PgView& pg, const Log& log) {
   recompute(recomputation, log, pg.dead_letters());
   verify::TableRows table;
   for (const auto& [key, values] : pg.text_rows()) {
-    for (const std::string& value : values)
-      table[key].push_back(value == "NULL" ? std::nullopt : std::optional(value));
+    for (const std::string& value : values) table[key].push_back(value == "NULL" ? std::nullopt : std::optional(value));
   }
   return verify::compare(table, recomputation, 10);
 }
@@ -122,10 +121,12 @@ TEST_CASE("the same events in any order, with copies anywhere: the same rows") {
     CHECK(text_of(rows) == text_of(first));
     CHECK(compared(pg, log).differing_rows == 0);
     CHECK(compared(pg, log).uncertain_rows == 0);
-    const std::string bytes = pg.query("SELECT string_agg(concat_ws(' ', \"p50$sketch\", \"p10$sketch\", \"users$sketch\", \"mean$sum\","
-                                       " \"mean$count\"), '; ' ORDER BY k, hour) FROM " +
-                                       pg.view().name)[0][0]
-                                  .as<std::string>();
+    const std::string bytes =
+        pg.query(
+              "SELECT string_agg(concat_ws(' ', \"p50$sketch\", \"p10$sketch\", \"users$sketch\", \"mean$sum\","
+              " \"mean$count\"), '; ' ORDER BY k, hour) FROM " +
+              pg.view().name)[0][0]
+            .as<std::string>();
     if (seed == 1) sketches = bytes;
     CHECK(bytes == sketches);
   }
@@ -163,12 +164,14 @@ TEST_CASE("a date without a row: balances are carried, a ratio follows, the rest
     std::string json = row[0][4].is_null() ? "" : row[0][4].as<std::string>();
     return row[0][3].as<std::string>() + " " + json.substr(0, json.find(",\"updated_at\""));
   };
-  CHECK(answer("2026-03-10") ==
-        R"(row {"k":"a","day":"2026-03-10","level":12.50,"limit_":30,"flow":12.50,"used":0.417,"turned":1.000,"of_flow":1.000,)"
-        R"("low":12.50,"seen":"2026-03-10T08:00:00.500000Z","p50":7,"users":1)");
-  CHECK(answer("2026-03-15") ==
-        R"(carried {"k":"a","day":"2026-03-15","level":12.50,"limit_":30,"flow":0.00,"used":0.417,"turned":0.000,"of_flow":null,)"
-        R"("low":null,"seen":null,"p50":null,"users":0)");
+  CHECK(
+      answer("2026-03-10") ==
+      R"(row {"k":"a","day":"2026-03-10","level":12.50,"limit_":30,"flow":12.50,"used":0.417,"turned":1.000,"of_flow":1.000,)"
+      R"("low":12.50,"seen":"2026-03-10T08:00:00.500000Z","p50":7,"users":1)");
+  CHECK(
+      answer("2026-03-15") ==
+      R"(carried {"k":"a","day":"2026-03-15","level":12.50,"limit_":30,"flow":0.00,"used":0.417,"turned":0.000,"of_flow":null,)"
+      R"("low":null,"seen":null,"p50":null,"users":0)");
   CHECK(answer("2026-03-09") == "absent ");
 }
 
@@ -195,11 +198,13 @@ TEST_CASE("sketches merged by PostgreSQL say what one of all values says") {
       }
     }
     const int share = 1 + static_cast<int>(random() % 999'999);
-    const std::string merged = "daybook.merge_counts(" + array(counts[0].parts, 40) + ", " + array(counts[1].parts, 40) + ")";
-    const std::string united = "daybook.merge_ranks(" + array(ranks[0].parts, 8) + ", " + array(ranks[1].parts, 8) + ")";
-    const pqxx::result row = pg.query("SELECT daybook.quantile_of(" + merged + ", " + std::to_string(share) + "), " + merged + " = " +
-                                      array(counts[2].parts, 40) + ", daybook.distinct_of(" + united + "), " + united + " = " +
-                                      array(ranks[2].parts, 8));
+    const std::string merged =
+        "daybook.merge_counts(" + array(counts[0].parts, 40) + ", " + array(counts[1].parts, 40) + ")";
+    const std::string united =
+        "daybook.merge_ranks(" + array(ranks[0].parts, 8) + ", " + array(ranks[1].parts, 8) + ")";
+    const pqxx::result row = pg.query("SELECT daybook.quantile_of(" + merged + ", " + std::to_string(share) + "), " +
+                                      merged + " = " + array(counts[2].parts, 40) + ", daybook.distinct_of(" + united +
+                                      "), " + united + " = " + array(ranks[2].parts, 8));
     CHECK(row[0][0].as<std::int64_t>() == verify::quantile_of(counts[2], share));
     CHECK(row[0][1].as<bool>());
     CHECK(row[0][2].as<std::int64_t>() == verify::distinct_of(ranks[2]));

@@ -68,7 +68,9 @@ CaseFile load_case(const std::filesystem::path& path) {
       columns.push_back(key.substr(begin, bar - begin));
     columns.push_back(key.substr(begin));
     for (const json& value : values)
-      test.texts[columns].push_back(value.is_null() ? "NULL" : value.is_string() ? value.get<std::string>() : value.dump());
+      test.texts[columns].push_back(value.is_null()     ? "NULL"
+                                    : value.is_string() ? value.get<std::string>()
+                                                        : value.dump());
     const bool whole = std::all_of(values.begin(), values.end(), [](const json& v) { return v.is_number_integer(); });
     if (whole) test.rows[columns] = values.get<std::vector<std::int64_t>>();
   }

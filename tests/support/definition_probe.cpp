@@ -65,8 +65,8 @@ json event_for(const ViewDefinition& view, const SourceRule& rule, const json& a
 }
 
 std::string probe_events(const ViewDefinition& view) {
-  static const json amounts[] = {1, -5.0, nullptr, 9223372036854775807, 9223372036854775808U, 1e19, "x",
-                                 0.25, "-12.5", 1e-7, -2147483649, "2026-03-10T23:45:00.5Z"};
+  static const json amounts[] = {1,    -5.0,    nullptr, 9223372036854775807, 9223372036854775808U,    1e19, "x",
+                                 0.25, "-12.5", 1e-7,    -2147483649,         "2026-03-10T23:45:00.5Z"};
   const std::vector<std::string> topics = view.topics();
   Referee referee(view);
   std::size_t rules = 0;

@@ -65,12 +65,14 @@ inline std::vector<std::pair<std::string, std::string>> random_value_events(std:
     if (below(4) == 0) hours = "\"" + hours + "\"";
     const std::string user = below(3) == 0 ? std::to_string(below(20)) : "\"u" + std::to_string(below(200)) + "\"";
     const std::string data = R"("data":{"k":"k)" + std::to_string(below(3)) + R"(","hours":)" + hours + R"(,"n":)" +
-                             std::to_string(number) + R"(,"state":"s)" + std::to_string(below(9)) + R"(","user":)" + user + "}}";
+                             std::to_string(number) + R"(,"state":"s)" + std::to_string(below(9)) + R"(","user":)" +
+                             user + "}}";
     const char* const types[] = {"hours", "hours", "corrected", "reading"};
     const bool of_b = below(3) == 0;
     const std::string type = of_b ? "reading" : types[below(4)];
-    all.emplace_back(of_b ? "b.events" : "a.events", R"({"specversion":"1.0","source":"/s","id":")" + std::to_string(i) +
-                                                         R"(","type":")" + type + R"(","time":")" + time + "\"," + data);
+    all.emplace_back(of_b ? "b.events" : "a.events", R"({"specversion":"1.0","source":"/s","id":")" +
+                                                         std::to_string(i) + R"(","type":")" + type + R"(","time":")" +
+                                                         time + "\"," + data);
   }
   return all;
 }

@@ -62,7 +62,8 @@ std::string joined(std::vector<std::string> lines) {
   return text;
 }
 
-std::string taken(const std::vector<std::string>& key, std::size_t column, std::int64_t value, const std::string& word) {
+std::string taken(const std::vector<std::string>& key, std::size_t column, std::int64_t value,
+                  const std::string& word) {
   return "taken: " + word + " " + text_of(key, column, value);
 }
 

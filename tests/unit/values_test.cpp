@@ -1,5 +1,5 @@
-// Values that are no whole sums, without a database: what the decoder and verify's own judgement read, sketches and their
-// stated errors, and batches that are taken apart. tests/integration/values_test.cpp has the same on PostgreSQL.
+// Values that are no whole sums, without a database: what the decoder and verify's own judgement read, sketches and
+// their stated errors, and batches that are taken apart. tests/integration/values_test.cpp has the same on PostgreSQL.
 #include <doctest/doctest.h>
 
 #include <algorithm>
@@ -33,10 +33,12 @@ std::string text_of(const ViewDefinition& view, const RowChanges& rows) {
       text += " /";
       if (!merged.numbers.empty() && merged.texts.empty()) number(merged.numbers[row]);
       if (!merged.texts.empty()) text += " " + merged.texts[row].value_or("-");
-      if (!merged.orders.empty()) text += merged.orders[row] ? " at " + std::to_string(digest(0, *merged.orders[row])) : "";
+      if (!merged.orders.empty())
+        text += merged.orders[row] ? " at " + std::to_string(digest(0, *merged.orders[row])) : "";
       if (!merged.sketches.empty()) {
         // One entry a bucket or register, in their order: the same sketch has the same bytes.
-        const int bits = view.columns[merged.column].aggregate == Aggregate::quantile ? sketch::count_bits : sketch::rank_bits;
+        const int bits =
+            view.columns[merged.column].aggregate == Aggregate::quantile ? sketch::count_bits : sketch::rank_bits;
         const std::vector<std::int64_t>& entries = merged.sketches[row];
         for (std::size_t i = 0; i < entries.size(); ++i) {
           REQUIRE((i == 0 || entries[i - 1] >> bits < entries[i] >> bits));
@@ -88,7 +90,8 @@ TEST_CASE("the decoder and verify read the same values") {
     for (const auto& [partition, records] : test.log) {
       for (const auto& [offset, record] : records) {
         Message message;
-        message.topic = static_cast<std::size_t>(std::find(topics.begin(), topics.end(), partition.topic) - topics.begin());
+        message.topic =
+            static_cast<std::size_t>(std::find(topics.begin(), topics.end(), partition.topic) - topics.begin());
         message.timestamp_ms = record.timestamp_ms;
         message.value = *record.value;
         CHECK(referee.disagreement(message) == "");
@@ -123,7 +126,8 @@ TEST_CASE("the decoder and verify read the same values") {
 TEST_CASE("decimals, digit by digit, as the decoder and verify read them") {
   std::mt19937 random(20261125);
   MESSAGE("seed 20261125");
-  const char* const pieces[] = {"0", "1", "9", "00", "5", ".", "e", "E", "-", "+", "10", "999999999", "e-2", ".25", "e17", "0.0"};
+  const char* const pieces[] = {"0", "1", "9",  "00",        "5",   ".",   "e",   "E",
+                                "-", "+", "10", "999999999", "e-2", ".25", "e17", "0.0"};
   int read = 0;
   for (int i = 0; i < 200'000; ++i) {
     std::string text;
@@ -175,7 +179,8 @@ TEST_CASE("a quantile is within 1 % of the value of its rank") {
     for (const int millionths : {1, 100'000, 500'000, 950'000, 990'000, 999'999}) {
       const std::int64_t exact = values[static_cast<std::size_t>(millionths) * (values.size() - 1) / 1'000'000];
       const std::int64_t found = verify::quantile_of(sketch, millionths);
-      REQUIRE(std::fabs(static_cast<double>(found) - static_cast<double>(exact)) <= 0.01 * std::fabs(static_cast<double>(exact)));
+      REQUIRE(std::fabs(static_cast<double>(found) - static_cast<double>(exact)) <=
+              0.01 * std::fabs(static_cast<double>(exact)));
     }
   }
 }
@@ -187,13 +192,15 @@ TEST_CASE("distinct values are counted within the stated error") {
   for (const int values : {0, 1, 2, 3, 10, 50, 100}) {
     // Few are nearly always counted as they are.
     verify::Gathered sketch;
-    for (int i = 0; i < values; ++i) sketch.take(Aggregate::distinct, verify::register_of("s" + std::to_string(random())), {});
+    for (int i = 0; i < values; ++i)
+      sketch.take(Aggregate::distinct, verify::register_of("s" + std::to_string(random())), {});
     CHECK(std::abs(verify::distinct_of(sketch) - values) <= 1 + values / 20);
   }
   for (int round = 0; round < 60; ++round) {
     const int values = 1'000 << (round % 7);
     verify::Gathered sketch;
-    for (int i = 0; i < values; ++i) sketch.take(Aggregate::distinct, verify::register_of("s" + std::to_string(random())), {});
+    for (int i = 0; i < values; ++i)
+      sketch.take(Aggregate::distinct, verify::register_of("s" + std::to_string(random())), {});
     const double error = static_cast<double>(verify::distinct_of(sketch)) / values - 1;
     CHECK(std::fabs(error) < 5 * 0.01625);
     squares += error * error;

@@ -11,7 +11,15 @@
 namespace daybook {
 
 // Type numbers of PostgreSQL's catalog (pg_type.oid); they never change.
-enum class PgType : std::uint32_t { bytea = 17, int8 = 20, int4 = 23, text = 25, date = 1082, timestamptz = 1184, uuid = 2950 };
+enum class PgType : std::uint32_t {
+  bytea = 17,
+  int8 = 20,
+  int4 = 23,
+  text = 25,
+  date = 1082,
+  timestamptz = 1184,
+  uuid = 2950
+};
 
 class BinaryArray {
  public:

@@ -127,8 +127,9 @@ void Decoder::decode(const Record& record, DecodedEvent& event) {
   }
   for (const Taken& t : event.taken) {
     const std::uint64_t value =
-        t.text_size > 0 ? digest(t.text_size, std::string_view(event.texts).substr(static_cast<std::size_t>(t.value), t.text_size))
-                        : static_cast<std::uint64_t>(t.value);
+        t.text_size > 0
+            ? digest(t.text_size, std::string_view(event.texts).substr(static_cast<std::size_t>(t.value), t.text_size))
+            : static_cast<std::uint64_t>(t.value);
     content = (content ^ value) * 0x9E3779B97F4A7C15 + t.column;
     content ^= content >> 32;
   }

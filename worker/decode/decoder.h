@@ -78,7 +78,7 @@ class Decoder {
     std::uint32_t sum;
     int sign;
     std::int64_t constant;
-    std::size_t number;  // in SourceRule::amounts
+    std::size_t number;            // in SourceRule::amounts
     std::vector<MemberPath> path;  // one, or none for a constant
   };
   struct WhereRule {
@@ -91,7 +91,7 @@ class Decoder {
     std::vector<MemberPath> key;
     std::vector<AmountRule> amounts;
     std::vector<ValueRule> values;  // decimals and what is taken
-    const SourceRule* source;  // in view_: pointers as written, for messages
+    const SourceRule* source;       // in view_: pointers as written, for messages
   };
 
   bool reads_type(std::uint32_t topic) const;

@@ -38,12 +38,13 @@ bool Decoder::apply_values(const Rule& rule, std::uint32_t key_begin, const Reco
     const MemberValue value = json_.find(value_rule.path);
     const std::optional<std::int64_t> number = number_of(value_rule, json_, value);
     if (!number) {
-      return reject(event, "member",
-                    "member " + value_rule.pointer + " is " + value.describe() + "; expected " +
-                        number_expected(value_rule));
+      return reject(
+          event, "member",
+          "member " + value_rule.pointer + " is " + value.describe() + "; expected " + number_expected(value_rule));
     }
     event.contributions.push_back({key_begin, key_size, value_rule.sum, value_rule.sign * *number});
-    if (value_rule.aggregate == Aggregate::avg) event.contributions.push_back({key_begin, key_size, value_rule.sum + 1, 1});
+    if (value_rule.aggregate == Aggregate::avg)
+      event.contributions.push_back({key_begin, key_size, value_rule.sum + 1, 1});
   }
   return true;
 }
@@ -86,10 +87,11 @@ bool Decoder::set_order(const Record& record, DecodedEvent& event) {
   const std::optional<std::string_view> text = time.as_string();
   const std::optional<std::int64_t> micros = text ? parse_microseconds(*text) : std::nullopt;
   if (!micros) {
-    return reject(event, "member",
-                  std::string("member ") + event_time + " is " + time.describe() +
-                      "; expected an RFC 3339 date-time with an offset, years 1 to 9999, since a column holds the value of the "
-                      "newest event");
+    return reject(
+        event, "member",
+        std::string("member ") + event_time + " is " + time.describe() +
+            "; expected an RFC 3339 date-time with an offset, years 1 to 9999, since a column holds the value of the "
+            "newest event");
   }
   const std::int64_t seconds = *micros / 1'000'000 - (*micros % 1'000'000 < 0 ? 1 : 0);
   if (is_future(event_time, time, seconds, record, event)) return false;

@@ -19,10 +19,8 @@ std::uint64_t magnitude_of(std::int64_t amount) {
 
 }  // namespace
 
-Batch::Batch(const ViewDefinition& view)
-    : view_(&view), has_balance_(view.has_balance()), takes_(view), rows_(view) {
-  for (const Sum& sum : sums_of(view))
-    is_balance_.push_back(view.columns[sum.column].aggregate == Aggregate::balance);
+Batch::Batch(const ViewDefinition& view) : view_(&view), has_balance_(view.has_balance()), takes_(view), rows_(view) {
+  for (const Sum& sum : sums_of(view)) is_balance_.push_back(view.columns[sum.column].aggregate == Aggregate::balance);
   sums_ = is_balance_.size();
 }
 
@@ -254,8 +252,8 @@ RowChanges Batch::row_changes() const {
 }
 
 std::size_t Batch::memory_bytes() const {
-  return events_.size() * sizeof(Event) + changes_.size() * sizeof(Change) + takes_.memory_bytes() + rows_.memory_bytes() +
-         dead_letter_bytes_;
+  return events_.size() * sizeof(Event) + changes_.size() * sizeof(Change) + takes_.memory_bytes() +
+         rows_.memory_bytes() + dead_letter_bytes_;
 }
 
 void Batch::clear() {

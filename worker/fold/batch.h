@@ -133,10 +133,9 @@ class Batch {
         .substr(event.contributions.front().key_begin, event.contributions.front().key_size);
   }
   std::unique_ptr<RowTable> keys_of(const RowTable& rows) const;
-  void fold_again(std::vector<Event> events, std::vector<Change> changes, Takes takes,
-                  const RowTable& rows_of_changes);
+  void fold_again(std::vector<Event> events, std::vector<Change> changes, Takes takes, const RowTable& rows_of_changes);
 
-  const ViewDefinition* view_;  // outlives this
+  const ViewDefinition* view_;    // outlives this
   std::size_t sums_;              // sums_of(view)
   std::vector<bool> is_balance_;  // by sum
   bool has_balance_;

@@ -88,8 +88,7 @@ void Takes::merge_column(MergedColumn& merged, std::uint32_t index, const std::v
         ++entries.back();
       } else {
         // The greatest of a register is its last.
-        const bool is_same =
-            !entries.empty() && entries.back() >> sketch::rank_bits == value >> sketch::rank_bits;
+        const bool is_same = !entries.empty() && entries.back() >> sketch::rank_bits == value >> sketch::rank_bits;
         if (is_same) entries.pop_back();
         entries.push_back(value);
       }

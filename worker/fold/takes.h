@@ -1,5 +1,5 @@
-// What the events of a batch gave to columns that are no sums (min, max, last, quantile, distinct): kept for each event,
-// so that it can be taken out again, and merged by row when the batch is committed.
+// What the events of a batch gave to columns that are no sums (min, max, last, quantile, distinct): kept for each
+// event, so that it can be taken out again, and merged by row when the batch is committed.
 #pragma once
 
 #include <cstdint>
@@ -17,10 +17,10 @@ namespace daybook {
 // One column, for each row of a batch in its order what there is to merge. Only the members of its kind are filled.
 struct MergedColumn {
   std::size_t column = 0;
-  std::vector<std::optional<std::int64_t>> numbers;     // min, max, last
-  std::vector<std::optional<std::string>> texts;        // last of type text
-  std::vector<std::optional<std::string>> orders;       // last: DecodedEvent::order
-  std::vector<std::vector<std::int64_t>> sketches;      // quantile, distinct: entries (core/sketch.h); empty: none
+  std::vector<std::optional<std::int64_t>> numbers;  // min, max, last
+  std::vector<std::optional<std::string>> texts;     // last of type text
+  std::vector<std::optional<std::string>> orders;    // last: DecodedEvent::order
+  std::vector<std::vector<std::int64_t>> sketches;   // quantile, distinct: entries (core/sketch.h); empty: none
 };
 
 class Takes {
