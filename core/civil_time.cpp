@@ -34,6 +34,20 @@ constexpr int days_in_month(int year, int month) {
   return month == 2 && is_leap(year) ? 29 : days[month - 1];
 }
 
+StopError no_such_zone(const std::string& iana_name) {
+  return StopError("time zone " + iana_name +
+                   " is not in this system's time-zone database: install tzdata or correct the name");
+}
+
+std::int64_t floor_to(std::int64_t value, std::int64_t unit) {
+  return (value >= 0 ? value / unit : (value - unit + 1) / unit) * unit;
+}
+
+std::optional<std::int64_t> within_years(std::int64_t unix_seconds) {
+  if (unix_seconds < first_day * seconds_a_day || unix_seconds >= (last_day + 1) * seconds_a_day) return std::nullopt;
+  return unix_seconds;
+}
+
 // Two decimal digits, or -1.
 int two_digits(const char* p) {
   const unsigned tens = static_cast<unsigned char>(p[0]) - '0';
@@ -138,10 +152,7 @@ struct DayZone::State {
 };
 
 DayZone::DayZone(const std::string& iana_name) : state_(std::make_unique<State>()) {
-  if (!absl::LoadTimeZone(iana_name, &state_->zone)) {
-    throw StopError("time zone " + iana_name +
-                    " is not in this system's time-zone database: install tzdata or correct the name");
-  }
+  if (!absl::LoadTimeZone(iana_name, &state_->zone)) throw no_such_zone(iana_name);
 }
 DayZone::~DayZone() = default;
 DayZone::DayZone(DayZone&&) noexcept = default;
@@ -160,6 +171,44 @@ std::optional<CivilDay> DayZone::day_of(std::int64_t unix_seconds) {
   const absl::CivilSecond end = state_->ask(hour * 3600 + 3599);
   if (end - begin == 3599 && absl::CivilDay(begin) == absl::CivilDay(end)) entry = {hour, day};
   return day;
+}
+
+std::string utc_text(std::int64_t unix_seconds) {
+  return microseconds_text(unix_seconds * 1'000'000).replace(19, 7, "");
+}
+
+std::optional<std::int64_t> begin_of_minute(std::int64_t unix_seconds) {
+  return within_years(floor_to(unix_seconds, 60));
+}
+
+// Invariant: an entry is filled only when the zone's offset is the same at the begin and at the end of its UTC hour.
+struct HourZone::State {
+  struct Entry {
+    std::int64_t hour = INT64_MIN;
+    int offset = 0;
+  };
+  absl::TimeZone zone;
+  std::array<Entry, 1024> cache;
+
+  int offset_at(std::int64_t unix_seconds) const { return zone.At(absl::FromUnixSeconds(unix_seconds)).offset; }
+};
+
+HourZone::HourZone(const std::string& iana_name) : state_(std::make_unique<State>()) {
+  if (!absl::LoadTimeZone(iana_name, &state_->zone)) throw no_such_zone(iana_name);
+}
+HourZone::~HourZone() = default;
+HourZone::HourZone(HourZone&&) noexcept = default;
+HourZone& HourZone::operator=(HourZone&&) noexcept = default;
+
+std::optional<std::int64_t> HourZone::begin_of_hour(std::int64_t unix_seconds) {
+  const std::int64_t hour = floor_to(unix_seconds, 3600);
+  State::Entry& entry = state_->cache[static_cast<std::uint64_t>(hour / 3600) % state_->cache.size()];
+  int offset = entry.offset;
+  if (entry.hour != hour) {
+    offset = state_->offset_at(unix_seconds);
+    if (state_->offset_at(hour) == state_->offset_at(hour + 3599)) entry = {hour, offset};
+  }
+  return within_years(floor_to(unix_seconds + offset, 3600) - offset);
 }
 
 bool DayZone::exists(const std::string& iana_name) {

@@ -30,6 +30,30 @@ std::optional<std::int64_t> parse_microseconds(std::string_view text);
 // Microseconds since 1970 UTC, years 1 to 9999, as "2026-11-23T18:29:00.500000Z".
 std::string microseconds_text(std::int64_t microseconds);
 
+// "2026-11-23T18:00:00Z", of seconds since 1970 UTC within years 1 to 9999.
+std::string utc_text(std::int64_t unix_seconds);
+
+// The begin of the UTC minute of an instant; nullopt when it lies outside years 1 to 9999.
+std::optional<std::int64_t> begin_of_minute(std::int64_t unix_seconds);
+
+// Hours of one IANA time zone: civil hours, so that zones with half an hour begin theirs in the middle of UTC's. The
+// two hours of one name when clocks go back are two. Not shared between threads.
+class HourZone {
+ public:
+  // Throws StopError when the system's time-zone database has no such zone.
+  explicit HourZone(const std::string& iana_name);
+  ~HourZone();
+  HourZone(HourZone&&) noexcept;
+  HourZone& operator=(HourZone&&) noexcept;
+
+  // Of an instant, both in seconds since 1970 UTC; nullopt when the begin lies outside years 1 to 9999.
+  std::optional<std::int64_t> begin_of_hour(std::int64_t unix_seconds);
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
 // Days of one IANA time zone. Answers are cached by the hour, so that the cost in a stream of events that
 // are near to each other is a table look-up. Not shared between threads.
 class DayZone {

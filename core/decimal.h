@@ -62,6 +62,19 @@ inline std::optional<std::int64_t> parse_decimal(std::string_view text, int scal
   return negative ? -digits : digits;
 }
 
+constexpr std::int64_t power_of_ten(int exponent) {
+  std::int64_t power = 1;
+  while (exponent-- > 0) power *= 10;
+  return power;
+}
+
+// An integer, times 10^scale; nullopt: more than 18 digits.
+inline std::optional<std::int64_t> scale_integer(std::int64_t value, int scale) {
+  const std::int64_t power = power_of_ten(scale);
+  const std::int64_t most = (power_of_ten(decimal_digits) - 1) / power;
+  return value > most || value < -most ? std::nullopt : std::optional(value * power);
+}
+
 // As PostgreSQL prints numeric(18, scale): "7.25", "-0.10", "3".
 inline std::string decimal_text(std::int64_t scaled, int scale) {
   const auto magnitude = scaled < 0 ? 0 - static_cast<std::uint64_t>(scaled) : static_cast<std::uint64_t>(scaled);

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "core/aggregates.h"
+
 namespace daybook {
 
 std::vector<std::string> ViewDefinition::topics() const {
@@ -14,6 +16,12 @@ std::vector<std::string> ViewDefinition::topics() const {
 
 const Envelope& ViewDefinition::envelope(const std::string& topic) const {
   return std::find_if(sources.begin(), sources.end(), [&](const SourceRule& s) { return s.topic == topic; })->envelope;
+}
+
+bool ViewDefinition::has_time() const {
+  if (key.empty()) return false;
+  const KeyType type = key.back().type;
+  return type == KeyType::date || type == KeyType::hour || type == KeyType::minute;
 }
 
 bool ViewDefinition::has_balance() const {
@@ -43,7 +51,8 @@ std::size_t ViewDefinition::part_count() const {
 }
 
 bool ViewDefinition::can_be_null(const ValueColumn& column) const {
-  return has_states() && !(column.required && part_count() == 1);
+  if (!has_states()) return !is_added(column.aggregate) && column.aggregate != Aggregate::distinct;
+  return !(column.required && part_count() == 1);
 }
 
 std::optional<std::size_t> ViewDefinition::timestamp_key() const {

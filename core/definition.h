@@ -14,16 +14,16 @@
 
 namespace daybook {
 
-enum class KeyType { uuid, text, integer, date, timestamp };
+enum class KeyType { uuid, text, integer, date, timestamp, hour, minute };
 
 struct KeyColumn {
   std::string name;
   KeyType type = KeyType::text;
-  std::string time_zone;  // IANA name; date columns only
+  std::string time_zone;  // IANA name; date and hour columns only
 };
 
 enum class ViewKind { summary, latest, log };
-enum class Aggregate { sum, count, balance };
+enum class Aggregate { sum, count, balance, min, max, avg, last, ratio, quantile, distinct };
 enum class ColumnType { int4, int8, decimal, text, boolean, timestamp, date, uuid, json };
 
 struct ValueColumn {
@@ -32,6 +32,10 @@ struct ValueColumn {
   ColumnType type = ColumnType::int4;
   int scale = 0;          // decimal: digits behind the point
   bool required = false;  // `latest` and `log`: events without a value are dead letters
+  // Columns that it is computed from, as indexes: a ratio's numerator and denominator; the quantile column whose sketch
+  // this one reads, none if it has its own.
+  std::vector<std::size_t> of = {};
+  int quantile_millionths = 0;  // quantile: 950000 for 0.95
 };
 
 using Scalar = std::variant<std::nullptr_t, bool, std::int64_t, double, std::string>;
@@ -48,6 +52,7 @@ struct Condition {
 struct Amount {
   std::size_t column = 0;  // index into ViewDefinition::columns
   int sign = 1;            // +1 under "add", -1 under "subtract"
+  // A constant is scaled already: 0.5 for a decimal of scale 2 is 50.
   std::variant<std::int64_t, JsonPointer> value;
 };
 
@@ -55,6 +60,12 @@ struct Amount {
 struct Setting {
   std::size_t column = 0;  // index into ViewDefinition::columns
   Place member;            // with a unit for times only
+};
+
+// What one matching event gives to one column that is not added up (min, max, avg, last, quantile, distinct).
+struct Take {
+  std::size_t column = 0;
+  JsonPointer member;
 };
 
 // How events of one type on one topic change the view's rows.
@@ -69,6 +80,7 @@ struct SourceRule {
   Place version;  // `latest`: an integer or a date-time; of two states the greater is the newer one
   std::vector<Setting> settings;
   std::vector<std::size_t> deletes;  // columns, each with its whole part
+  std::vector<Take> takes;
 };
 
 // How a `log` view's table is divided, in UTC.
@@ -89,7 +101,7 @@ struct ViewDefinition {
   std::string name;  // the view and its table
   ViewKind kind = ViewKind::summary;
   std::string description;
-  std::vector<KeyColumn> key;  // the primary key, in this order; at most one date, and then the last
+  std::vector<KeyColumn> key;  // the primary key, in this order; at most one date, hour or minute, the last
   std::vector<ValueColumn> columns;
   bool updated_at_with_time_zone = true;
   std::vector<SourceRule> sources;
@@ -107,6 +119,8 @@ struct ViewDefinition {
   // Of the topic's records; `topic` is one that a source names.
   const Envelope& envelope(const std::string& topic) const;
   bool has_date() const { return !key.empty() && key.back().type == KeyType::date; }
+  // The last key column is a time: a date, an hour or a minute.
+  bool has_time() const;
   bool has_balance() const;
   // Rows are states: `latest` and `log`.
   bool has_states() const { return kind != ViewKind::summary; }

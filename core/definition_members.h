@@ -36,13 +36,17 @@ inline constexpr DefinitionShape::Member root_members[] = {
 };
 inline constexpr DefinitionShape::Member key_members[] = {
     {"name", true, name_expected},
-    {"type", true, "\"uuid\", \"text\", \"int\", \"date\" or \"timestamp\""},
+    {"type", true, "\"uuid\", \"text\", \"int\", \"date\", \"hour\", \"minute\" or \"timestamp\""},
     {"time_zone", false, "the name of an IANA time zone, such as \"Africa/Nairobi\""},
 };
 inline constexpr DefinitionShape::Member column_members[] = {
     {"name", true, name_expected},
-    {"type", true, "\"int\" or \"bigint\""},
-    {"value", true, "\"sum\", \"count\" or \"balance\""},
+    {"type", true, "\"int\", \"bigint\", \"decimal\", \"timestamp\" or \"text\""},
+    {"scale", false, "an integer from 1 to 9: digits behind the point"},
+    {"value", true,
+     "\"sum\", \"count\", \"balance\", \"min\", \"max\", \"avg\", \"last\", \"ratio\", \"quantile\" or \"distinct\""},
+    {"of", false, "an array of names of columns: two for a ratio, one for a quantile"},
+    {"quantile", false, "a number between 0 and 1 with at most 6 digits, such as 0.95"},
 };
 inline constexpr DefinitionShape::Member source_members[] = {
     {"topic", true, "a Kafka topic: a-z, A-Z, 0-9, '.', '_' and '-', at most 249 characters, not . or .."},
@@ -52,6 +56,7 @@ inline constexpr DefinitionShape::Member source_members[] = {
     {"key", true, "an object with a JSON Pointer for each key column"},
     {"add", false, "an object with an amount for each column to change, not empty"},
     {"subtract", false, "an object with an amount for each column to change, not empty"},
+    {"take", false, "an object with a JSON Pointer for each column that takes a value, not empty"},
 };
 // Of `latest` and `log` views.
 inline constexpr DefinitionShape::Member state_column_members[] = {

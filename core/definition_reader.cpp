@@ -7,11 +7,13 @@
 #include <nlohmann/json.hpp>
 #include <set>
 
+#include "core/aggregates.h"
 #include "core/civil_time.h"
 #include "core/definition_members.h"
 #include "core/definition_reader_envelope.h"
 #include "core/definition_reader_member.h"
 #include "core/definition_reader_states.h"
+#include "core/definition_reader_values.h"
 #include "core/names.h"
 
 namespace daybook {
@@ -63,6 +65,7 @@ class Reader : private StateMembers {
       view_.reader = member.read(*node);
       take_mistakes(member);
     }
+    take_mistakes(values_);
   }
 
   ViewDefinition& view() { return view_; }
@@ -124,6 +127,8 @@ class Reader : private StateMembers {
                                                                              {"text", KeyType::text},
                                                                              {"int", KeyType::integer},
                                                                              {"date", KeyType::date},
+                                                                             {"hour", KeyType::hour},
+                                                                             {"minute", KeyType::minute},
                                                                              {"timestamp", KeyType::timestamp}});
       if (!read) {
         key_types_known_ = false;
@@ -136,14 +141,18 @@ class Reader : private StateMembers {
       // What is the type of one kind only.
       if (*read == KeyType::timestamp && view_.kind != ViewKind::log)
         mistake(*type, "a timestamp in the key of a view that is no log", "a date, or another type");
-      if (*read == KeyType::date && view_.kind == ViewKind::log)
-        mistake(*type, "a date in the key of a log view", "a timestamp, or another type");
-      if (*read != KeyType::date) {
-        if (zone != nullptr) mistake(*zone, "a time zone", "none, since only date columns have one");
+      const bool is_time = *read == KeyType::date || *read == KeyType::hour || *read == KeyType::minute;
+      const std::string a_time = *read == KeyType::date ? "a date" : *read == KeyType::hour ? "an hour" : "a minute";
+      if (is_time && view_.kind == ViewKind::log) {
+        mistake(*type, a_time + " in the key of a log view", "a timestamp, or another type");
+      } else if (is_time && node != columns.back()) {
+        mistake(*node, a_time + " column before the last place",
+                "at most one column of type date, hour or minute, as the last of the key");
+      }
+      if (!is_time || *read == KeyType::minute) {
+        if (zone != nullptr) mistake(*zone, "a time zone", "none, since only date and hour columns have one");
         continue;
       }
-      if (node != columns.back())
-        mistake(*node, "a date column before the last place", "at most one date column, as the last of the key");
       const std::string_view expected = expectation(key_members, "time_zone");
       if (zone == nullptr) {
         missing(*node, "time_zone", expected);
@@ -172,21 +181,36 @@ class Reader : private StateMembers {
         continue;
       }
       if (const JsonNode* type = node->member("type")) {
-        column_types_.back().integer =
-            choice<ColumnType>(*type, column_members, {{"int", ColumnType::int4}, {"bigint", ColumnType::int8}});
-        column.type = column_types_.back().integer.value_or(ColumnType::int8);
+        column_types_.back().type = choice<ColumnType>(*type, column_members,
+                                                       {{"int", ColumnType::int4},
+                                                        {"bigint", ColumnType::int8},
+                                                        {"decimal", ColumnType::decimal},
+                                                        {"timestamp", ColumnType::timestamp},
+                                                        {"text", ColumnType::text}});
+        column.type = column_types_.back().type.value_or(ColumnType::int8);
       }
       const JsonNode* value = node->member("value");
-      if (value == nullptr) continue;
-      column_types_.back().aggregate =
-          choice<Aggregate>(*value, column_members,
-                            {{"sum", Aggregate::sum}, {"count", Aggregate::count}, {"balance", Aggregate::balance}});
-      column.aggregate = column_types_.back().aggregate.value_or(Aggregate::sum);
+      if (value != nullptr) {
+        column_types_.back().aggregate = choice<Aggregate>(*value, column_members,
+                                                           {{"sum", Aggregate::sum},
+                                                            {"count", Aggregate::count},
+                                                            {"balance", Aggregate::balance},
+                                                            {"min", Aggregate::min},
+                                                            {"max", Aggregate::max},
+                                                            {"avg", Aggregate::avg},
+                                                            {"last", Aggregate::last},
+                                                            {"ratio", Aggregate::ratio},
+                                                            {"quantile", Aggregate::quantile},
+                                                            {"distinct", Aggregate::distinct}});
+        column.aggregate = column_types_.back().aggregate.value_or(Aggregate::sum);
+      }
+      values_.read_column(*node, view_.columns.size() - 1, column_types_.back().type, column_types_.back().aggregate);
       if (column.aggregate == Aggregate::balance && key_known_ && key_types_known_ && !has_date_) {
         mistake(*value, "\"balance\" in a view without a date",
                 "a date as the last key column, since a balance is a level by date");
       }
     }
+    values_.read_references(columns, columns_known_);
   }
 
   void read_sources(const JsonNode* array) {
@@ -195,9 +219,13 @@ class Reader : private StateMembers {
     for (const JsonNode* node : sources) read_source(*node);
     if (sources.empty() || !columns_known_) return;
     for (std::size_t i = 0; i < used_.size(); ++i) {
-      if (!used_[i])
-        mistake(*tree_.nodes.front().member("columns")->children[i], "a column that no source changes",
-                view_.has_states() ? "at least one source that sets it" : "at least one source that adds to it");
+      const ValueColumn& column = view_.columns[i];
+      const JsonNode& node = *tree_.nodes.front().member("columns")->children[i];
+      if (!used_[i] && column.aggregate != Aggregate::ratio && node.member("of") == nullptr)
+        mistake(node, "a column that no source changes",
+                view_.has_states()           ? "at least one source that sets it"
+                : is_added(column.aggregate) ? "at least one source that adds to it"
+                                             : "at least one source that takes a value for it");
     }
   }
 
@@ -227,9 +255,17 @@ class Reader : private StateMembers {
     } else {
       const JsonNode* add = node.member("add");
       const JsonNode* subtract = node.member("subtract");
-      if (add == nullptr && subtract == nullptr) missing(node, "add", "\"add\" or \"subtract\", or both");
+      const JsonNode* take = node.member("take");
+      if (add == nullptr && subtract == nullptr && take == nullptr)
+        missing(node, "add", "\"add\", \"subtract\" or \"take\", or several of them");
       if (add != nullptr) read_amounts(*add, 1, rule);
       if (subtract != nullptr) read_amounts(*subtract, -1, rule);
+      if (take != nullptr) values_.read_takes(*take, rule, columns_known_, used_);
+      const bool takes_last = std::any_of(rule.takes.begin(), rule.takes.end(), [&](const Take& one) {
+        return view_.columns[one.column].aggregate == Aggregate::last;
+      });
+      if (takes_last && !rule.envelope.time && envelope.mistakes().empty())
+        mistake(*take, "a column of value last, and an envelope without a time", "a \"time\" in the \"envelope\"");
     }
     const bool other_envelope = std::any_of(view_.sources.begin(), view_.sources.end(), [&](const SourceRule& other) {
       return other.topic == rule.topic && !(other.envelope == rule.envelope);
@@ -287,6 +323,7 @@ class Reader : private StateMembers {
       }
       const auto column = static_cast<std::size_t>(found - names.begin());
       used_[column] = true;
+      if (!values_.may_change(*child, column, sign)) continue;
       const bool before = std::any_of(rule.amounts.begin(), rule.amounts.end(),
                                       [&](const Amount& a) { return a.column == column && a.sign != sign; });
       if (before) mistake(*child, "a column that this source adds to as well", "each column once in a source");
@@ -296,6 +333,8 @@ class Reader : private StateMembers {
 
   std::variant<std::int64_t, JsonPointer> read_amount(const JsonNode& node, std::size_t column, int sign) {
     const bool count = column_types_[column].aggregate == Aggregate::count;
+    if (column_types_[column].type == ColumnType::decimal && !count && !node.is(Kind::string))
+      return values_.read_constant(node, column);
     const bool whole = node.is(Kind::integer);
     if (count ? !whole : !whole && !node.is(Kind::string)) {
       wrong(node, count ? "an integer, since the column counts events"
@@ -306,7 +345,7 @@ class Reader : private StateMembers {
       std::optional<JsonPointer> member = pointer(node, pointer_expected);
       return member ? *std::move(member) : JsonPointer{};
     }
-    const bool int4 = column_types_[column].integer == ColumnType::int4;
+    const bool int4 = column_types_[column].type == ColumnType::int4;
     const std::int64_t most = int4 ? INT32_MAX : INT64_MAX;
     // What is subtracted has to fit after its sign is turned.
     const bool fits =
@@ -384,7 +423,7 @@ class Reader : private StateMembers {
 
   // What is known in spite of mistakes, so that one mistake is not reported again wherever it is referred to.
   struct ColumnTypes {
-    std::optional<ColumnType> integer;
+    std::optional<ColumnType> type;
     std::optional<Aggregate> aggregate;
   };
   bool key_known_ = false;
@@ -393,6 +432,7 @@ class Reader : private StateMembers {
   bool columns_known_ = false;
   std::vector<ColumnTypes> column_types_;  // beside view_.columns
   std::vector<bool> used_;                 // beside view_.columns
+  ValuesReader values_{view_};
 };
 
 void set_canonical_forms(ViewDefinition& view, std::string_view text) {

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "core/aggregates.h"
 #include "core/definition_members.h"
 
 namespace daybook {
@@ -58,7 +59,7 @@ Serving ReaderMember::read(const JsonNode& node) {
   if (const JsonNode* member = node.member("filters")) settings_.filters = read_columns(*member, reader_members);
   if (const JsonNode* member = node.member("order")) {
     read_order(*member);
-  } else if (view_.has_date()) {
+  } else if (view_.has_time()) {
     settings_.order = {view_.key.back().name};  // the newest first
     settings_.descending = true;
   } else if (const std::optional<std::size_t> timestamp = view_.timestamp_key()) {
@@ -86,6 +87,13 @@ bool ReaderMember::is_json(const std::string& name) const {
                      [&](const ValueColumn& column) { return column.name == name && column.type == ColumnType::json; });
 }
 
+// Places in a list are compared as rows of values, which NULL has no place in.
+bool ReaderMember::may_be_null(const std::string& name) const {
+  return view_.kind == ViewKind::summary && std::any_of(view_.columns.begin(), view_.columns.end(), [&](const auto& c) {
+           return c.name == name && !is_added(c.aggregate);
+         });
+}
+
 // Names of key and value columns, each once.
 std::vector<std::string> ReaderMember::read_columns(const JsonNode& array, Members known) {
   std::vector<std::string_view> names;
@@ -97,6 +105,8 @@ std::vector<std::string> ReaderMember::read_columns(const JsonNode& array, Membe
     if (name == nullptr) continue;
     if (std::find(names.begin(), names.end(), *name) == names.end()) {
       if (columns_known_) mistake(*node, "an unknown column", one_of(*name, names));
+    } else if (may_be_null(*name)) {
+      mistake(*node, "a column that may be NULL", "a key column, or one of value sum, count or balance");
     } else if (std::find(read.begin(), read.end(), *name) != read.end()) {
       mistake(*node, node->shown() + " a second time", "each column once");
     } else if (is_json(*name)) {

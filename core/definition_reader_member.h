@@ -22,6 +22,7 @@ class ReaderMember : public DefinitionShape {
  private:
   void read_cache_control(const JsonNode& node);
   bool is_json(const std::string& name) const;
+  bool may_be_null(const std::string& name) const;
   std::vector<std::string> read_columns(const JsonNode& array, Members known);
   void read_order(const JsonNode& node);
   void read_routes(const JsonNode& array);

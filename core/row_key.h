@@ -5,6 +5,7 @@
 //   integer  8 bytes, big-endian, sign bit flipped
 //   timestamp 8 bytes, microseconds since 1970-01-01 UTC, as an integer
 //   date     4 bytes, days since 2000-01-01 (PostgreSQL's own count), big-endian, sign bit flipped
+//   hour, minute  8 bytes: the begin in microseconds since 2000-01-01 00:00 UTC (PostgreSQL's count), like an integer
 //   text     its UTF-8 bytes and a terminating 0 (text never contains one)
 //
 // The date, when there is one, is the last column: two rows of one balance differ in the last 4 bytes only.
@@ -53,6 +54,11 @@ inline void append_date(std::string& out, CivilDay day) {
   append_big_endian(out, static_cast<std::uint32_t>(day - postgres_epoch) ^ (std::uint32_t{1} << 31));
 }
 
+// The begin of an hour or a minute, in seconds since 1970 UTC.
+inline void append_begin(std::string& out, std::int64_t unix_seconds) {
+  append_integer(out, (unix_seconds - std::int64_t{postgres_epoch} * 86400) * 1'000'000);
+}
+
 inline void append_text(std::string& out, std::string_view text) {
   out.append(text);
   out.push_back('\0');
@@ -91,6 +97,11 @@ inline std::int64_t integer_at(const char* bytes) {
   return static_cast<std::int64_t>(load_big_endian<std::uint64_t>(bytes) ^ (std::uint64_t{1} << 63));
 }
 
+// append_begin(), back.
+inline std::int64_t begin_at(const char* bytes) {
+  return integer_at(bytes) / 1'000'000 + std::int64_t{postgres_epoch} * 86400;
+}
+
 // The size of every key of these columns in bytes; 0 when there is text among them.
 inline std::size_t fixed_size(const std::vector<KeyColumn>& columns) {
   std::size_t size = 0;
@@ -101,6 +112,8 @@ inline std::size_t fixed_size(const std::vector<KeyColumn>& columns) {
         break;
       case KeyType::integer:
       case KeyType::timestamp:
+      case KeyType::hour:
+      case KeyType::minute:
         size += 8;
         break;
       case KeyType::date:

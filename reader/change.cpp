@@ -38,6 +38,13 @@ void append_column(const KeyColumn& column, value member, std::string& key) {
       row_key::append_integer(key, *instant);
       return;
     }
+    case KeyType::hour:
+    case KeyType::minute: {
+      const std::optional<std::int64_t> begin = parse_instant(text);
+      if (!begin) throw StopError("feed: " + column.name + " is not a time: " + std::string(text));
+      row_key::append_begin(key, *begin);
+      return;
+    }
     case KeyType::text:
     case KeyType::integer:
       row_key::append_text(key, text);
@@ -199,6 +206,12 @@ std::vector<std::string> key_texts(const ViewDefinition& view, std::string_view 
         need(date_key_size);
         text = to_string(row_key::postgres_date_at(key.data() + at) + postgres_epoch);
         at += date_key_size;
+        break;
+      case KeyType::hour:
+      case KeyType::minute:
+        need(8);
+        text = utc_text(row_key::begin_at(key.data() + at));
+        at += 8;
         break;
     }
     texts.push_back(std::move(text));

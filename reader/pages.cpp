@@ -38,6 +38,12 @@ bool append_operand(const KeyColumn& column, const std::string& operand, std::st
       if (instant) row_key::append_integer(entity, *instant);
       return instant.has_value();
     }
+    case KeyType::hour:
+    case KeyType::minute: {
+      const std::optional<std::int64_t> begin = parse_instant(operand);
+      if (begin) row_key::append_begin(entity, *begin);
+      return begin.has_value();
+    }
     case KeyType::date:
       return false;
   }

@@ -13,6 +13,7 @@
 #include "sql/embedded.h"
 #include "sql/fill.h"
 #include "sql/render_states.h"
+#include "sql/render_values.h"
 #include "sql/row_json.h"
 
 namespace daybook::sql {
@@ -99,33 +100,45 @@ SummaryWords words_of(const ViewDefinition& view) {
   w.range_names = w.ripple_names;
 
   Words level_parameters, level_arguments, level_names;
-  for (std::size_t i = 0; i < view.columns.size(); ++i) {
+  const std::vector<Sum> sums = sums_of(view);
+  for (std::size_t i = 0; i < sums.size(); ++i) {
     const std::string number = std::to_string(i + 1);
-    const std::string column = quote_identifier(view.columns[i].name);
-    const std::string type = sql_type(view.columns[i]);
+    const std::string column = sum_column(view, sums[i]);
+    const std::string type = sum_type(view, sums[i]);
+    const bool is_integer = type == "int" || type == "bigint";
     add_parameter(w.parameters, "c" + number, "bigint");
     w.arguments.push_back("p_c" + number);
     w.names.push_back("c" + number);
     w.columns.push_back(column);
+    const std::string stored = "t." + column + (is_integer ? "::bigint" : "");
     const auto raised_by = [&](const std::string& alias) {
-      return column + " = (t." + column + "::bigint + b." + alias + number + ")::" + type;
+      return column + " = (" + stored + " + " + sum_amount(view, sums[i], "b." + alias + number) + ")::" + type;
     };
-    if (view.columns[i].aggregate == Aggregate::balance) {
+    if (sums[i].part == Sum::Part::value && view.columns[sums[i].column].aggregate == Aggregate::balance) {
       add_parameter(level_parameters, "v" + number, "bigint");
       level_arguments.push_back("p_v" + number);
       level_names.push_back("v" + number);
       w.assignments.push_back(raised_by("v"));
-      w.values.push_back("(coalesce(before.b" + number + ", 0) + sum(b.c" + number +
-                         ") OVER before_and_since)::" + type);
-      w.before_columns.push_back("t." + column + "::bigint AS b" + number);
+      w.values.push_back("(coalesce(before.b" + number + ", 0) + " +
+                         sum_amount(view, sums[i], "sum(b.c" + number + ") OVER before_and_since") + ")::" + type);
+      w.before_columns.push_back(stored + " AS b" + number);
       add_parameter(ripple_parameters, "lv" + number, "bigint");
       w.ripple_arguments.push_back("p_lv" + number);
       w.ripple_names.push_back("v" + number);
       w.ripple_assignments.push_back(raised_by("v"));
     } else {
       w.assignments.push_back(raised_by("c"));
-      w.values.push_back("b.c" + number + "::" + type);
+      const std::string amount = sum_amount(view, sums[i], "b.c" + number);
+      w.values.push_back((is_integer ? amount : "(" + amount + ")") + "::" + type);
     }
+  }
+  for (const WrittenColumn& column : merged_words(view)) {
+    add_parameter(w.parameters, column.parameter, column.type);
+    w.arguments.push_back("p_" + column.parameter);
+    w.names.push_back(column.parameter);
+    w.columns.push_back(column.column);
+    w.assignments.push_back(column.assignment);
+    w.values.push_back(column.value);
   }
   const auto append = [](Words& to, const Words& from) { to.insert(to.end(), from.begin(), from.end()); };
   append(w.parameters, level_parameters);
@@ -184,6 +197,8 @@ std::string sql_type(KeyType type) {
     case KeyType::date:
       return "date";
     case KeyType::timestamp:
+    case KeyType::hour:
+    case KeyType::minute:
       return "timestamptz";
   }
   return {};
@@ -201,8 +216,11 @@ std::string sql_type(const ValueColumn& column) {
       return "int";
     case ColumnType::int8:
       return "bigint";
-    case ColumnType::decimal:
-      return "numeric(18," + std::to_string(column.scale) + ")";
+    case ColumnType::decimal: {
+      // What is computed may have more digits than what it is computed from.
+      const bool is_computed = column.aggregate == Aggregate::ratio || column.aggregate == Aggregate::quantile;
+      return std::string(is_computed ? "numeric(38," : "numeric(18,") + std::to_string(column.scale) + ")";
+    }
     case ColumnType::text:
       return "text";
     case ColumnType::boolean:
@@ -241,25 +259,31 @@ std::string render_create_view(const ViewDefinition& view, const std::string& ta
     columns.push_back(column_definition(column));
     key.push_back(quote_identifier(column.name));
   }
-  for (const ValueColumn& column : view.columns)
-    columns.push_back(quote_identifier(column.name) + " " + sql_type(column) +
-                      (view.can_be_null(column) ? "" : " NOT NULL"));
+  if (view.has_states()) {
+    for (const ValueColumn& column : view.columns)
+      columns.push_back(quote_identifier(column.name) + " " + sql_type(column) +
+                        (view.can_be_null(column) ? "" : " NOT NULL"));
+  } else {
+    for (std::string& column : value_columns(view)) columns.push_back(std::move(column));
+  }
   // Which event a row of a log is of.
   if (view.kind == ViewKind::log)
     columns.insert(columns.end(), {"_topic int NOT NULL", "_partition int NOT NULL", "_offset bigint NOT NULL"});
   columns.push_back(std::string("updated_at ") + (view.updated_at_with_time_zone ? "timestamptz" : "timestamp") +
                     " NOT NULL");
+  for (std::string& column : hidden_columns(view)) columns.push_back(std::move(column));
   std::string storage =
       "WITH (fillfactor = 50, autovacuum_vacuum_scale_factor = 0.05, autovacuum_analyze_scale_factor = 0.05)";
   if (view.kind == ViewKind::log)
     storage = "PARTITION BY RANGE (" + quote_identifier(view.key[view.timestamp_key().value()].name) + ")";
-  return fill("templates/create_view.sql", {{"table", table},
-                                            {"columns", join(columns, ",\n    ")},
-                                            {"key", join(key, ", ")},
-                                            {"storage", storage},
-                                            {"view_literal", quote_literal(view.name)},
-                                            {"table_literal", quote_literal(table)},
-                                            {"definition_literal", quote_literal(view.canonical_json)}});
+  const std::string functions = has_sketches(view) ? fill("templates/sketches.sql", {}) : std::string();
+  return functions + fill("templates/create_view.sql", {{"table", table},
+                                                        {"columns", join(columns, ",\n    ")},
+                                                        {"key", join(key, ", ")},
+                                                        {"storage", storage},
+                                                        {"view_literal", quote_literal(view.name)},
+                                                        {"table_literal", quote_literal(table)},
+                                                        {"definition_literal", quote_literal(view.canonical_json)}});
 }
 
 namespace {
@@ -383,8 +407,8 @@ std::optional<DefinitionMistake> beyond_parameters(const ViewDefinition& view) {
                                " of them balances, beside " + std::to_string(view.key.size()) +
                                " key columns: " + std::to_string(count) + " parameters for the commit function",
                            "at most " + std::to_string(max_function_parameters) +
-                               ", PostgreSQL's limit: a balance takes 3, any other column 1, a key column 1 (2 in a"
-                               " view with balances); divide it into several views"};
+                               ", PostgreSQL's limit: a balance takes 3, an avg or last 2, a ratio none, any other"
+                               " column 1, a key column 1 (2 in a view with balances); divide it into several views"};
 }
 
 std::string render_commit_call(const ViewDefinition& view, int generation) {

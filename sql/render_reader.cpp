@@ -6,6 +6,7 @@
 #include "sql/embedded.h"
 #include "sql/fill.h"
 #include "sql/render.h"
+#include "sql/render_values.h"
 #include "sql/row_json.h"
 
 namespace daybook::sql {
@@ -33,7 +34,8 @@ std::string render_rows(const ViewDefinition& view, int generation, const std::s
   }
   for (const ValueColumn& value : view.columns) {
     const std::string column = quote_identifier(value.name);
-    carried_columns.push_back(value.aggregate == Aggregate::balance ? "o." + column : "0 AS " + column);
+    carried_columns.push_back(
+        value.aggregate == Aggregate::balance ? "o." + column : carried_value(view, value, "o") + " AS " + column);
   }
   carried_columns.push_back("o.updated_at");
 
@@ -74,7 +76,7 @@ ReaderStatements::ReaderStatements(const ViewDefinition& view, int generation, c
 
 std::string ReaderStatements::warm(std::size_t limit) const {
   std::string order;
-  if (view_.has_date()) order = "ORDER BY t." + quote_identifier(view_.key.back().name) + " DESC";
+  if (view_.has_time()) order = "ORDER BY t." + quote_identifier(view_.key.back().name) + " DESC";
   // The newest of a log only where its lists have an index for that.
   if (view_.kind == ViewKind::log && !view_.reader_json.empty() && view_.reader.descending)
     order = "ORDER BY t." + quote_identifier(view_.list_order().front()) + " DESC";

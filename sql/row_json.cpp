@@ -10,6 +10,9 @@ namespace {
 // A time in UTC, whatever the session's settings, with its quotes.
 constexpr const char* json_moment = R"(\"YYYY-MM-DD"T"HH24:MI:SS.US"Z"\")";
 
+// The begin of an hour or a minute: as HourZone and clients write it.
+constexpr const char* json_begin = R"(\"YYYY-MM-DD"T"HH24:MI:SS"Z"\")";
+
 // A text made of literals and SQL expressions, as one expression.
 class Concatenation {
  public:
@@ -36,6 +39,10 @@ class Concatenation {
         return;
       case KeyType::timestamp:
         expression("to_char(" + value + " AT TIME ZONE 'UTC', " + quote_literal(json_moment) + ")");
+        return;
+      case KeyType::hour:
+      case KeyType::minute:
+        expression("to_char(" + value + " AT TIME ZONE 'UTC', " + quote_literal(json_begin) + ")");
         return;
     }
   }

@@ -1,21 +1,22 @@
 #include "verify/compare.h"
 
 #include <charconv>
-#include <sstream>
+
+#include "core/aggregates.h"
+#include "verify/gathered.h"
 
 namespace daybook::verify {
 namespace {
 
-std::string print(const absl::int128& number) {
-  std::ostringstream text;
-  text << number;
-  return text.str();
-}
-
-// The number in a cell; false for NULL and anything that is no 64-bit integer.
-bool read_integer(const std::optional<std::string>& text, absl::int128& number) {
+// The number in a cell; false for NULL and anything that is no 64-bit integer, or decimal of 18 digits.
+bool read_number(const ValueColumn& column, const std::optional<std::string>& text, absl::int128& number) {
   std::int64_t found = 0;
   if (!text) return false;
+  if (column.type == ColumnType::decimal) {
+    const std::optional<std::int64_t> scaled = scaled_of(*text, column.scale);
+    number = scaled.value_or(0);
+    return scaled.has_value();
+  }
   const auto [end, error] = std::from_chars(text->data(), text->data() + text->size(), found);
   number = found;
   return error == std::errc() && end == text->data() + text->size();
@@ -36,16 +37,26 @@ RowDifference compare_row(const ViewDefinition& definition, const Key& key,
   for (std::size_t c = 0; c < definition.columns.size(); ++c) {
     CellDifference cell;
     cell.column = definition.columns[c].name;
-    absl::int128 stored = 0;
-    const bool is_integer = table != nullptr && read_integer((*table)[c], stored);
     if (table != nullptr) cell.table = (*table)[c].value_or("NULL");
+    if (!is_added(definition.columns[c].aggregate)) {
+      if (log != nullptr) cell.log = log->doubtful[c] ? "uncertain" : log->texts[c].value_or("NULL");
+      const bool equal = table != nullptr && log != nullptr && (*table)[c] == log->texts[c];
+      explained = explained && (equal || log->doubtful[c]);
+      if (in_log && equal) continue;
+      difference.cells.push_back(std::move(cell));
+      continue;
+    }
+    const int scale = definition.columns[c].scale;
+    absl::int128 stored = 0;
+    const bool is_number = table != nullptr && read_number(definition.columns[c], (*table)[c], stored);
     if (log != nullptr) {
-      cell.log =
-          log->low[c] == log->high[c] ? print(log->values[c]) : print(log->low[c]) + " to " + print(log->high[c]);
+      cell.log = log->low[c] == log->high[c]
+                     ? number_text(log->values[c], scale)
+                     : number_text(log->low[c], scale) + " to " + number_text(log->high[c], scale);
     }
     if (table != nullptr && log != nullptr) {
-      explained = explained && is_integer && stored >= log->low[c] && stored <= log->high[c];
-      if (in_log && is_integer && stored == log->values[c]) continue;
+      explained = explained && is_number && stored >= log->low[c] && stored <= log->high[c];
+      if (in_log && is_number && stored == log->values[c]) continue;
     }
     difference.cells.push_back(std::move(cell));
   }

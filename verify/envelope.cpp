@@ -31,6 +31,7 @@ json header_of(const LogRecord& record, const std::string& name) {
 
 std::string text_of(const json& value) {
   if (value.is_string()) return value.get<std::string>();
+  if (value.is_binary()) return text_of(json::parse(value.get_binary(), nullptr, false));  // of an exact event
   const std::optional<std::int64_t> integer = integer_of(value);
   return integer ? std::to_string(*integer) : "";
 }
@@ -64,7 +65,8 @@ std::variant<Event, Rejection> open_plain(const LogRecord& record, const Envelop
   return event;
 }
 
-std::variant<Event, Rejection> open_change(const LogRecord& record, Event event) {
+// `exact`: the numbers of the body are, and those of the key shall be; `id` is of no use then.
+std::variant<Event, Rejection> open_change(const LogRecord& record, Event event, bool exact) {
   event.body = unwrapped(std::move(event.body));
   if (event.body.is_null()) {
     event.tombstone = true;
@@ -83,6 +85,7 @@ std::variant<Event, Rejection> open_change(const LogRecord& record, Event event)
   std::string key(record.key.value_or(""));
   if (!key.empty()) {
     std::variant<json, Rejection> parsed = parse_json(key);
+    if (exact && std::holds_alternative<json>(parsed)) parsed = parse_json(key, true);
     if (auto* found = std::get_if<json>(&parsed)) {
       json payload = unwrapped(std::move(*found));
       key = payload.is_null() ? "" : payload.dump();
@@ -128,7 +131,7 @@ std::variant<Event, Rejection> open_record(const LogRecord& record, const Envelo
   event.source = std::string(record.topic);
   event.redrive = text_of(header_of(record, "daybookredrive"));
   return envelope.kind == Envelope::Kind::plain ? open_plain(record, envelope, std::move(event))
-                                                : open_change(record, std::move(event));
+                                                : open_change(record, std::move(event), exact);
 }
 
 }  // namespace daybook::verify

@@ -28,9 +28,14 @@ Recomputation::Recomputation(ViewDefinition definition) : definition_(std::move(
   randombytes_buf(hash_key_.data(), hash_key_.size());
   for (const KeyColumn& column : definition_.key) {
     zones_.emplace_back();
-    if (column.type == KeyType::date && !absl::LoadTimeZone(column.time_zone, &zones_.back())) {
+    if (!column.time_zone.empty() && !absl::LoadTimeZone(column.time_zone, &zones_.back())) {
       throw StopError("time zone " + column.time_zone + " is not in this system's time-zone database: install tzdata");
     }
+  }
+  cells_ = definition_.columns.size();
+  for (const ValueColumn& column : definition_.columns) {
+    if (column.type == ColumnType::decimal) reads_decimals_ = true;
+    if (column.aggregate == Aggregate::avg) cells_ = 2 * definition_.columns.size();
   }
 }
 
@@ -54,7 +59,7 @@ Recomputation::RowId Recomputation::row_id(const Key& key) {
   const auto [place, is_new] = row_ids_.try_emplace(key, static_cast<RowId>(rows_.size()));
   if (is_new) {
     Row& row = rows_.emplace_back();
-    row.values.resize(definition_.columns.size());
+    row.values.resize(cells_);
     row.below = row.above = row.values;
   }
   return place->second;
@@ -101,14 +106,15 @@ Judgement Recomputation::judge(const LogRecord& record) const {
     });
     if (!matches) continue;
     Rejection rejection;
+    if (!exact && (definition_.has_states() || reads_decimals_))
+      exact = std::get<Event>(open_record(record, definition_.envelope(topic), reads_type, true));
     if (definition_.has_states()) {
-      if (!exact) exact = std::get<Event>(open_record(record, definition_.envelope(topic), reads_type, true));
       std::optional<StateChange> state = read_state(rule, event, *exact, record, rejection);
       if (!state) return reject(std::move(rejection));
       judgement.states.push_back(std::move(*state));
       continue;
     }
-    std::optional<Change> change = read_change(rule, event, record, rejection);
+    std::optional<Change> change = read_change(rule, event, exact ? *exact : event, record, judgement, rejection);
     if (!change) return reject(std::move(rejection));
     judgement.changes.push_back(std::move(*change));
   }
@@ -123,7 +129,8 @@ Judgement Recomputation::judge(const LogRecord& record) const {
   return judgement;
 }
 
-std::optional<Change> Recomputation::read_change(const SourceRule& rule, const Event& event, const LogRecord& record,
+std::optional<Change> Recomputation::read_change(const SourceRule& rule, const Event& event, const Event& exact,
+                                                 const LogRecord& record, Judgement& judgement,
                                                  Rejection& rejection) const {
   Change change;
   std::optional<Key> key = read_key(rule, event, record, rejection);
@@ -135,10 +142,14 @@ std::optional<Change> Recomputation::read_change(const SourceRule& rule, const E
       number = *constant;
     } else {
       const JsonPointer& pointer = std::get<JsonPointer>(amount.value);
+      const ValueColumn& column = definition_.columns[amount.column];
       const json* member = find_member(event.body, pointer);
-      const std::optional<std::int64_t> integer = member == nullptr ? std::nullopt : integer_of(*member);
+      std::optional<std::int64_t> integer;
+      if (member != nullptr)
+        integer = column.type == ColumnType::decimal ? read_number(column, *member, find_member(exact.body, pointer))
+                                                     : integer_of(*member);
       if (!integer) {
-        rejection = {"member", pointer.text + " is missing or no 64-bit integer"};
+        rejection = {"member", pointer.text + " is missing or no number that fits column " + column.name};
         return std::nullopt;
       }
       number = *integer;
@@ -148,6 +159,9 @@ std::optional<Change> Recomputation::read_change(const SourceRule& rule, const E
       return std::nullopt;
     }
     change.amounts.emplace_back(amount.column, amount.sign * number);
+  }
+  for (const Take& take : rule.takes) {
+    if (!read_take(rule, take, event, exact, record, judgement, change, rejection)) return std::nullopt;
   }
   return change;
 }
@@ -216,10 +230,9 @@ std::optional<std::string> Recomputation::read_key(std::size_t column, const jso
     return integer ? std::optional(std::to_string(*integer)) : std::nullopt;
   }
   const std::string text = member.is_string() ? member.get<std::string>() : "";
-  if (type != KeyType::date && type != KeyType::timestamp && !member.is_string()) return std::nullopt;
   if (type == KeyType::uuid) return uuid_of(text);
   if (type == KeyType::text) {
-    if (text.size() > max_text_key || text.find('\0') != std::string::npos) return std::nullopt;
+    if (!member.is_string() || text.size() > max_text_key || text.find('\0') != std::string::npos) return std::nullopt;
     return text;
   }
   const auto is_future = [&](std::int64_t instant) {
@@ -232,6 +245,12 @@ std::optional<std::string> Recomputation::read_key(std::size_t column, const jso
     const std::optional<Moment> moment = moment_of(member, unit);
     if (!moment || is_future(moment->seconds)) return std::nullopt;
     return moment->text;
+  }
+  if (type == KeyType::hour || type == KeyType::minute) {
+    const std::optional<std::int64_t> instant = instant_of(member, unit);
+    std::optional<std::string> begin = instant ? begin_of(*instant, type, zones_[column]) : std::nullopt;
+    if (!begin || is_future(*instant)) return std::nullopt;
+    return begin;
   }
   const std::optional<Day> day =
       unit == TimeUnit::text ? day_of(text, zones_[column]) : day_of(member, unit, zones_[column]);
@@ -290,35 +309,6 @@ void Recomputation::contribute_states(const Judgement& judgement, std::uint32_t 
   if (!same_partition || outside_window) states_.doubt(*first, judgement.states);
 }
 
-void Recomputation::contribute(const Judgement& judgement, std::uint32_t partition) {
-  if (definition_.has_states()) return contribute_states(judgement, partition);
-  const std::size_t begin = items_.size();
-  for (const Change& change : judgement.changes) {
-    const RowId row = row_id(change.key);
-    if (change.amounts.empty()) items_.push_back({0, row, no_column});
-    for (const auto& [column, amount] : change.amounts)
-      items_.push_back({amount, row, static_cast<std::uint32_t>(column)});
-  }
-  const std::size_t count = items_.size() - begin;
-  if (items_.size() > UINT32_MAX)
-    throw StopError("verify: more than 4 billion amounts in the log; verify a younger generation");
-  const auto [place, is_new] = seen_.try_emplace(
-      judgement.identity,
-      Seen{judgement.offset, static_cast<std::uint32_t>(begin), static_cast<std::uint32_t>(count), partition});
-  if (!is_new) {
-    ++counts_.duplicates;
-    judge_copy(place->second, partition, judgement.offset, begin);
-    items_.resize(begin);
-    return;
-  }
-  ++counts_.contributing;
-  for (std::size_t i = begin; i < items_.size(); ++i) {
-    Row& row = rows_[items_[i].row];
-    ++row.touched;
-    if (items_[i].column != no_column) row.values[items_[i].column] += items_[i].amount;
-  }
-}
-
 // Whether two copies may lie further apart than the deduplication window.
 bool Recomputation::may_be_forgotten(const Seen& first, std::uint32_t partition, std::int64_t offset) const {
   // The most events that the worker can have taken between the two, in whatever order it read the partitions.
@@ -326,83 +316,6 @@ bool Recomputation::may_be_forgotten(const Seen& first, std::uint32_t partition,
                                    ? offset - first.offset - 1 + total_length_ - partitions_[partition].length
                                    : total_length_ - 2;
   return between >= 0 && static_cast<std::uint64_t>(between) >= definition_.deduplication_window_events;
-}
-
-// A copy counts nothing. It leaves a doubt where the worker can have kept another copy than the one met first
-// here (other data, another partition), or both (so far apart that the first may have been forgotten).
-void Recomputation::judge_copy(const Seen& first, std::uint32_t partition, std::int64_t offset, std::size_t copy) {
-  const auto first_item = items_.begin() + first.first_item;
-  const bool same_data = std::equal(first_item, first_item + first.items,
-                                    items_.begin() + static_cast<std::ptrdiff_t>(copy), items_.end());
-  const bool same_partition = first.partition == partition;
-  const bool outside_window = may_be_forgotten(first, partition, offset);
-  if (!same_data) ++counts_.reused_ids;
-  if (outside_window) ++counts_.outside_window;
-
-  const bool may_replace = !same_data && !same_partition;
-  const auto doubt = [this](const Item& item, int sign) {
-    Row& row = rows_[item.row];
-    row.uncertain = true;
-    if (sign < 0) ++row.withdrawable;
-    if (item.column == no_column) return;
-    const absl::int128 change = absl::int128(item.amount) * sign;
-    (change < 0 ? row.below : row.above)[item.column] += change;
-  };
-  if (may_replace || outside_window) {
-    for (std::size_t i = copy; i < items_.size(); ++i) doubt(items_[i], 1);
-  }
-  if (may_replace) {
-    for (std::size_t i = 0; i < first.items; ++i) doubt(items_[first.first_item + i], -1);
-  }
-}
-
-std::map<Key, ExpectedRow> Recomputation::expected_rows() const {
-  std::map<Key, ExpectedRow> sorted;
-  for (const auto& [key, id] : row_ids_) {
-    const Row& row = rows_[id];
-    if (row.touched == 0 && !row.uncertain) continue;  // only met in copies that surely don't count
-    ExpectedRow& expected = sorted[key];
-    expected.in_log = row.touched > 0;
-    expected.may_be_absent = row.touched <= row.withdrawable;
-    expected.uncertain = row.uncertain;
-    expected.values = expected.low = expected.high = row.values;
-    for (std::size_t c = 0; c < row.values.size(); ++c) {
-      expected.low[c] += row.below[c];
-      expected.high[c] += row.above[c];
-    }
-  }
-  // A balance is the sum of all changes up to the row's date. The date is the last key column and ISO dates
-  // sort as text, so the rows of one key stand together in the order of their days.
-  if (!definition_.has_date() || !definition_.has_balance()) return sorted;
-  ExpectedRow* before = nullptr;
-  const Key* before_key = nullptr;
-  for (auto& [key, row] : sorted) {
-    if (before_key != nullptr && std::equal(key.begin(), key.end() - 1, before_key->begin(), before_key->end() - 1)) {
-      for (std::size_t c = 0; c < definition_.columns.size(); ++c) {
-        if (definition_.columns[c].aggregate != Aggregate::balance) continue;
-        row.values[c] += before->values[c];
-        row.low[c] += before->low[c];
-        row.high[c] += before->high[c];
-        row.uncertain = row.uncertain || before->low[c] != before->high[c];
-      }
-    }
-    before = &row;
-    before_key = &key;
-  }
-  return sorted;
-}
-
-std::map<Key, Values> Recomputation::rows() const {
-  std::map<Key, Values> found;
-  for (const auto& [key, row] : expected_rows()) {
-    if (!row.in_log) continue;
-    Values& values = found[key];
-    for (const absl::int128& value : row.values) {
-      values.push_back(static_cast<std::int64_t>(std::clamp<absl::int128>(
-          value, std::numeric_limits<std::int64_t>::min(), std::numeric_limits<std::int64_t>::max())));
-    }
-  }
-  return found;
 }
 
 std::vector<DeadLetterDifference> Recomputation::dead_letter_differences() const {

@@ -20,6 +20,7 @@
 #include "core/error.h"
 #include "core/position.h"
 #include "verify/event.h"
+#include "verify/gathered.h"
 #include "verify/states.h"
 
 namespace daybook::verify {
@@ -32,6 +33,13 @@ using Values = std::vector<std::int64_t>;
 struct Change {
   Key key;
   std::vector<std::pair<std::size_t, std::int64_t>> amounts;  // column, amount
+  // min, max, last: column, value (times in microseconds since 1970); quantile: bucket; distinct: register
+  struct Take {
+    std::size_t column;
+    std::int64_t value;
+    std::string text;  // instead, of a last of type text
+  };
+  std::vector<Take> takes;
 };
 
 enum class Outcome {
@@ -49,9 +57,10 @@ struct Judgement {
   std::int64_t offset = 0;
   bool tombstone = false;
   Identity identity{};
-  std::vector<Change> changes;      // `summary`
-  std::vector<StateChange> states;  // `latest` and `log`
-  Rejection rejection;              // invalid only
+  std::vector<Change> changes;       // `summary`
+  std::vector<StateChange> states;   // `latest` and `log`
+  std::optional<std::int64_t> time;  // of the event, in microseconds since 1970; read only where a `last` needs it
+  Rejection rejection;               // invalid only
 };
 
 // What the worker recorded about a record that it could not apply.
@@ -81,7 +90,9 @@ struct ExpectedRow {
   bool in_log = false;         // an event that counts touched it
   bool may_be_absent = false;  // nothing touched it for certain
   bool uncertain = false;
-  std::vector<absl::int128> values, low, high;
+  std::vector<absl::int128> values, low, high;    // of sums: scaled
+  std::vector<std::optional<std::string>> texts;  // of all columns, as PostgreSQL prints them; nullopt: NULL
+  std::vector<bool> doubtful;                     // of columns that are no sums: anything may be there
 };
 
 struct Counts {
@@ -111,8 +122,9 @@ class Recomputation {
   Judgement judge(const LogRecord& record) const;
   void apply(const Judgement& judgement);
 
-  std::map<Key, Values> rows() const;                // what the table has to hold
-  std::map<Key, ExpectedRow> expected_rows() const;  // the same, with what is uncertain
+  std::map<Key, Values> rows() const;                         // what the table has to hold
+  std::map<Key, ExpectedRow> expected_rows() const;           // the same, with what is uncertain
+  std::map<Key, std::vector<std::string>> text_rows() const;  // the same as PostgreSQL prints it, or NULL
   std::vector<DeadLetterDifference> dead_letter_differences() const;
   const Counts& counts() const { return counts_; }
   const ViewDefinition& definition() const { return definition_; }
@@ -125,11 +137,14 @@ class Recomputation {
     std::int64_t touched = 0;                        // contributions that count
     std::int64_t withdrawable = 0;                   // of these, the ones in whose place a copy may stand
     bool uncertain = false;
+    std::vector<Gathered> gathered;  // by column; empty while nothing was taken
   };
   struct Item {  // one amount of one contributing event
     std::int64_t amount;
     RowId row;
-    std::uint32_t column;  // no_column: the row is touched and nothing added
+    // Of n columns: below n an amount, below 2n one event of an average, below 3n a value taken (of a text, its number
+    // in texts_). no_column: the row is touched and nothing added.
+    std::uint32_t column;
     bool operator==(const Item&) const = default;
   };
   struct Seen {  // the first copy of an identity
@@ -144,8 +159,9 @@ class Recomputation {
   };
   static constexpr std::uint32_t no_column = UINT32_MAX;
 
-  std::optional<Change> read_change(const SourceRule& rule, const Event& event, const LogRecord& record,
-                                    Rejection& rejection) const;
+  // `exact`: the event with its numbers as they were written.
+  std::optional<Change> read_change(const SourceRule& rule, const Event& event, const Event& exact,
+                                    const LogRecord& record, Judgement& judgement, Rejection& rejection) const;
   std::optional<StateChange> read_state(const SourceRule& rule, const Event& event, const Event& exact,
                                         const LogRecord& record, Rejection& rejection) const;
   std::optional<std::vector<std::string>> read_key(const SourceRule& rule, const Event& event, const LogRecord& record,
@@ -155,10 +171,21 @@ class Recomputation {
                                       std::int64_t timestamp_ms, Rejection& rejection) const;
   std::uint32_t partition_index(const TopicPartition& partition);
   RowId row_id(const Key& key);
+  std::optional<std::int64_t> read_number(const ValueColumn& column, const nlohmann::json& member,
+                                          const nlohmann::json* exact) const;
+  bool read_take(const SourceRule& rule, const Take& take, const Event& event, const Event& exact,
+                 const LogRecord& record, Judgement& judgement, Change& change, Rejection& rejection) const;
+  bool read_time(const SourceRule& rule, const Event& event, const LogRecord& record, Judgement& judgement,
+                 Rejection& rejection) const;
+  std::int64_t text_number(const std::string& text);
+  void gather(const Item& item, const Order& order);
+  void doubt_taken(const Item& item);
+  void finish_texts(ExpectedRow& expected, const Row& row) const;
+
   void contribute(const Judgement& judgement, std::uint32_t partition);
   void contribute_states(const Judgement& judgement, std::uint32_t partition);
   bool may_be_forgotten(const Seen& first, std::uint32_t partition, std::int64_t offset) const;
-  void judge_copy(const Seen& first, std::uint32_t partition, std::int64_t offset, std::size_t copy);
+  void judge_copy(const Seen& first, std::uint32_t partition, const Judgement& judgement, std::size_t copy);
 
   ViewDefinition definition_;
   std::vector<absl::TimeZone> zones_;  // by key column
@@ -167,6 +194,11 @@ class Recomputation {
   std::map<TopicPartition, std::uint32_t> partition_index_;
   std::vector<Partition> partitions_;
   std::int64_t total_length_ = 0;
+
+  bool reads_decimals_ = false;
+  std::size_t cells_ = 0;  // of Row::values: a column each, and one more each where there are averages
+  std::map<std::string, std::int64_t> text_numbers_;
+  std::vector<std::string> texts_;
 
   absl::flat_hash_map<Identity, Seen> seen_;
   std::vector<Item> items_;  // of all first copies, one after the other

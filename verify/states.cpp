@@ -4,6 +4,7 @@
 #include <tuple>
 
 #include "verify/event.h"
+#include "verify/gathered.h"
 #include "verify/values.h"
 
 namespace daybook::verify {
@@ -64,18 +65,8 @@ std::optional<Number> number_of(const std::string& text) {
 
 // As PostgreSQL prints numeric(18, scale).
 std::optional<std::string> decimal_of(const std::string& text, int scale) {
-  std::optional<Number> number = number_of(text);
-  if (!number) return std::nullopt;
-  std::string digits = number->digits;
-  if (!digits.empty()) {
-    const std::int64_t zeros = number->power + scale;
-    if (zeros < 0 || static_cast<std::int64_t>(digits.size()) + zeros > 18) return std::nullopt;
-    digits.append(static_cast<std::size_t>(zeros), '0');
-  }
-  const auto behind = static_cast<std::size_t>(scale);
-  while (digits.size() < behind + 1) digits.insert(0, "0");
-  digits.insert(digits.size() - behind, ".");
-  return (number->negative ? "-" : "") + digits;
+  const std::optional<std::int64_t> scaled = scaled_of(text, scale);
+  return scaled ? std::optional(number_text(*scaled, scale)) : std::nullopt;
 }
 
 bool has_nul(const json& value) {

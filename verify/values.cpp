@@ -164,6 +164,17 @@ absl::Time time_of(std::int64_t count, TimeUnit unit) {
   return absl::InfinitePast();
 }
 
+std::optional<std::int64_t> instant_of(const json& value, TimeUnit unit) {
+  if (unit == TimeUnit::text)
+    return value.is_string() ? read_instant(value.get_ref<const std::string&>()) : std::nullopt;
+  const std::optional<std::int64_t> count = integer_of(value);
+  if (!count) return std::nullopt;
+  const absl::Time time = time_of(*count, unit);
+  const auto year = absl::ToCivilYear(time, absl::UTCTimeZone()).year();
+  if (year < 1 || year > 9999) return std::nullopt;
+  return absl::ToUnixSeconds(time);
+}
+
 std::optional<Day> day_of(const json& count, TimeUnit unit, const absl::TimeZone& zone) {
   const std::optional<std::int64_t> number = integer_of(count);
   if (!number) return std::nullopt;
@@ -173,11 +184,22 @@ std::optional<Day> day_of(const json& count, TimeUnit unit, const absl::TimeZone
     if (day.year() < 1 || day.year() > 9999) return std::nullopt;
     return Day{day, std::nullopt};
   }
-  const absl::Time time = time_of(*number, unit);
-  const absl::CivilDay in_utc = absl::ToCivilDay(time, absl::UTCTimeZone());
-  const absl::CivilDay day = absl::ToCivilDay(time, zone);
-  if (in_utc.year() < 1 || in_utc.year() > 9999 || day.year() < 1 || day.year() > 9999) return std::nullopt;
-  return Day{day, absl::ToUnixSeconds(time)};
+  const std::optional<std::int64_t> instant = instant_of(count, unit);
+  if (!instant) return std::nullopt;
+  const absl::CivilDay day = absl::ToCivilDay(absl::FromUnixSeconds(*instant), zone);
+  if (day.year() < 1 || day.year() > 9999) return std::nullopt;
+  return Day{day, instant};
+}
+
+std::optional<std::string> begin_of(std::int64_t instant, KeyType type, const absl::TimeZone& zone) {
+  // What has passed of the civil hour or minute is taken away.
+  const absl::Time time = absl::FromUnixSeconds(instant);
+  const absl::TimeZone::CivilInfo civil = (type == KeyType::hour ? zone : absl::UTCTimeZone()).At(time);
+  const int passed = civil.cs.second() + (type == KeyType::hour ? civil.cs.minute() * 60 : 0);
+  const absl::Time begin = time - absl::Seconds(passed);
+  const auto year = absl::ToCivilYear(begin, absl::UTCTimeZone()).year();
+  if (year < 1 || year > 9999) return std::nullopt;
+  return absl::FormatTime("%E4Y-%m-%d %H:%M:%S+00", begin, absl::UTCTimeZone());
 }
 
 std::string iso_date(absl::CivilDay day) {

@@ -34,8 +34,15 @@ std::optional<std::int64_t> instant_of(std::string_view text);
 
 // The time so many units after 1970 (never TimeUnit::text); infinite when that is too far away.
 absl::Time time_of(std::int64_t count, TimeUnit unit);
+// Seconds since 1970 UTC, the fraction dropped: of a date-time with an offset, or of a count of units since 1970 within
+// the years 1 to 9999 in UTC.
+std::optional<std::int64_t> instant_of(const nlohmann::json& value, TimeUnit unit);
 // As day_of() of a time that counts units since 1970 (never TimeUnit::text).
 std::optional<Day> day_of(const nlohmann::json& count, TimeUnit unit, const absl::TimeZone& zone);
+
+// The begin of the hour of `zone`, or of the minute, that an instant (seconds since 1970 UTC) is in, as PostgreSQL
+// prints it in UTC ("2026-11-23 18:00:00+00"). nullopt when it lies outside the years 1 to 9999.
+std::optional<std::string> begin_of(std::int64_t instant, KeyType type, const absl::TimeZone& zone);
 
 // "2026-11-23", as PostgreSQL prints a date.
 std::string iso_date(absl::CivilDay day);

@@ -29,6 +29,10 @@ const char* word_of(KeyType type) {
       return "date";
     case KeyType::timestamp:
       return "timestamp";
+    case KeyType::hour:
+      return "hour";
+    case KeyType::minute:
+      return "minute";
   }
   return "";
 }
@@ -77,6 +81,20 @@ const char* word_of(Aggregate aggregate) {
       return "count";
     case Aggregate::balance:
       return "balance";
+    case Aggregate::min:
+      return "min";
+    case Aggregate::max:
+      return "max";
+    case Aggregate::avg:
+      return "avg";
+    case Aggregate::last:
+      return "last";
+    case Aggregate::ratio:
+      return "ratio";
+    case Aggregate::quantile:
+      return "quantile";
+    case Aggregate::distinct:
+      return "distinct";
   }
   return "";
 }
@@ -268,13 +286,14 @@ void Api::answer_views(const AskedPtr& asked) const {
     std::string row = "/v1/views/" + view.name;
     for (const KeyColumn& column : view.key) {
       key.push_back({{"name", column.name}, {"type", word_of(column.type)}});
-      if (column.type == KeyType::date) key.back()["time_zone"] = column.time_zone;
+      if (!column.time_zone.empty()) key.back()["time_zone"] = column.time_zone;
       row += "/{" + column.name + "}";
     }
     Json columns = Json::array();
     for (const ValueColumn& column : view.columns) {
       columns.push_back({{"name", column.name}, {"type", word_of(column.type)}});
       if (!view.has_states()) columns.back()["value"] = word_of(column.aggregate);
+      if (column.type == ColumnType::decimal) columns.back()["scale"] = column.scale;
     }
     const Freshness freshness = own->rows.freshness();
     all.push_back({{"name", view.name},

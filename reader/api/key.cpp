@@ -20,6 +20,13 @@ std::optional<std::int64_t> read_integer(std::string_view text) {
   return value;
 }
 
+// Any date-time; one that no hour or minute begins with is in no row.
+std::optional<std::int64_t> parse_begin(std::string_view text) {
+  const std::optional<std::int64_t> micros = parse_microseconds(text);
+  if (!micros || *micros % 1'000'000 != 0) return std::nullopt;
+  return *micros / 1'000'000;
+}
+
 }  // namespace
 
 std::string_view expected_value(KeyType type) {
@@ -34,6 +41,9 @@ std::string_view expected_value(KeyType type) {
       return "a date such as 2026-11-23";
     case KeyType::timestamp:
       return a_moment;
+    case KeyType::hour:
+    case KeyType::minute:
+      return "a time such as 2026-11-23T18:00:00Z";
   }
   return "";
 }
@@ -61,6 +71,12 @@ bool append_value(std::string& key, KeyType type, std::string_view text) {
       if (instant) row_key::append_integer(key, *instant);
       return instant.has_value();
     }
+    case KeyType::hour:
+    case KeyType::minute: {
+      const std::optional<std::int64_t> instant = parse_begin(text);
+      if (instant) row_key::append_begin(key, *instant);
+      return instant.has_value();
+    }
   }
   return false;
 }
@@ -78,6 +94,9 @@ std::optional<std::string> canonical_value(KeyType type, std::string_view text) 
       return std::to_string(row_key::integer_at(bytes.data()));
     case KeyType::timestamp:
       return microseconds_text(row_key::integer_at(bytes.data()));
+    case KeyType::hour:
+    case KeyType::minute:
+      return utc_text(row_key::begin_at(bytes.data()));
     case KeyType::text:
     case KeyType::date:
       break;
@@ -151,6 +170,8 @@ bool find_parts(const std::vector<KeyColumn>& columns, std::string_view key, Key
         break;
       case KeyType::integer:
       case KeyType::timestamp:
+      case KeyType::hour:
+      case KeyType::minute:
         at += 8;
         break;
       case KeyType::date:

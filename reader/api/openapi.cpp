@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <nlohmann/json.hpp>
 
+#include "core/decimal.h"
+
 namespace daybook::reader {
 namespace {
 
@@ -21,9 +23,40 @@ Json schema_of(KeyType type) {
     case KeyType::date:
       return {{"type", "string"}, {"format", "date"}};
     case KeyType::timestamp:
+    case KeyType::hour:
+    case KeyType::minute:
       return {{"type", "string"}, {"format", "date-time"}};
   }
   return {};
+}
+
+std::string description_of(const ViewDefinition& view, const ValueColumn& column) {
+  switch (column.aggregate) {
+    case Aggregate::sum:
+    case Aggregate::count:
+      return "A sum over the row's events.";
+    case Aggregate::balance:
+      return "A level: what was added up to the row's date.";
+    case Aggregate::min:
+      return "The smallest value of the row's events.";
+    case Aggregate::max:
+      return "The greatest value of the row's events.";
+    case Aggregate::avg:
+      return "The mean of the values of the row's events.";
+    case Aggregate::last:
+      return "The value of the row's newest event.";
+    case Aggregate::ratio:
+      return view.columns[column.of.at(0)].name + " divided by " + view.columns[column.of.at(1)].name +
+             "; null when that is 0.";
+    case Aggregate::quantile: {
+      std::string share = decimal_text(column.quantile_millionths, 6);
+      share.erase(share.find_last_not_of('0') + 1);
+      return "The quantile " + share + " of the values of the row's events, within 1 %.";
+    }
+    case Aggregate::distinct:
+      return "About how many different values the row's events had.";
+  }
+  return "";
 }
 
 Json schema_of(const ValueColumn& column) {
@@ -55,14 +88,9 @@ Json row_schema(const ViewDefinition& view) {
   for (const KeyColumn& column : view.key) properties[column.name] = schema_of(column.type);
   for (const ValueColumn& column : view.columns) {
     properties[column.name] = schema_of(column);
-    if (view.can_be_null(column)) {
-      Json& type = properties[column.name]["type"];
-      if (!type.is_null()) type = Json::array({type, "null"});
-    }
-    if (view.has_states()) continue;
-    properties[column.name]["description"] = column.aggregate == Aggregate::balance
-                                                 ? "A level: what was added up to the row's date."
-                                                 : "A sum over the row's events.";
+    Json& schema = properties[column.name];
+    if (view.can_be_null(column) && schema.contains("type")) schema["type"] = Json::array({schema["type"], "null"});
+    if (!view.has_states()) schema["description"] = description_of(view, column);
   }
   properties["updated_at"] = {{"type", {"string", "null"}}, {"format", "date-time"}};
   Json required = Json::array();

@@ -109,6 +109,10 @@ class Committer {
         case KeyType::date:
           row_key::append_date(key, 20'000 + static_cast<CivilDay>(random_() % days));
           break;
+        case KeyType::hour:
+        case KeyType::minute:
+          row_key::append_begin(key, 1'790'000'400 + 3600 * static_cast<std::int64_t>(random_() % days));
+          break;
       }
     }
     return key;

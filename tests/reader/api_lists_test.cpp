@@ -24,7 +24,7 @@ TEST_CASE("lists: pages that lead to one another") {
 
   site.open.page = {{json_of(here, "2025-12-31", 4)}, {}};
   const auto last = site.get(link.substr(1, link.find('>') - 1));
-  CHECK(site.open.asked.back().after == Place{"2026-01-01", here});
+  CHECK(site.open.asked.back().after == reader::Place{"2026-01-01", here});
   CHECK(header(*last, "Link").empty());
   CHECK(Json::parse(last->block->body)["next"].is_null());
   CHECK(header(*last, "Cache-Control") == "public, max-age=1");

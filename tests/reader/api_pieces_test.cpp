@@ -96,6 +96,12 @@ TEST_CASE("values of a key have one spelling") {
     CHECK(spelled(KeyType::date, wrong) == "none");
   CHECK(spelled(KeyType::timestamp, "2026-11-23T18:29:00.5+05:45") == "2026-11-23T12:44:00.500000Z");
   CHECK(spelled(KeyType::timestamp, "2026-11-23T18:29:00") == "none");
+  for (const KeyType type : {KeyType::hour, KeyType::minute}) {
+    CHECK(spelled(type, "2026-11-23T20:00:00+02:00") == "2026-11-23T18:00:00Z");
+    CHECK(spelled(type, "2026-11-23T18:00:00.000Z") == "2026-11-23T18:00:00Z");
+    for (const char* wrong : {"2026-11-23", "2026-11-23T18:00:00", "2026-11-23T18:00:00.5Z", "now", ""})
+      CHECK(spelled(type, wrong) == "none");
+  }
   CHECK(spelled(KeyType::text, "") == "");
   CHECK(spelled(KeyType::text, std::string(1000, 'x')) == std::string(1000, 'x'));
   CHECK(spelled(KeyType::text, std::string(1001, 'x')) == "none");
@@ -231,6 +237,8 @@ TEST_CASE("If-None-Match") {
 TEST_CASE("CSV") {
   const ViewDefinition view = days("{}");
   CHECK(csv_of(view, {}) == "site,day,n,updated_at\r\n");
+  CHECK(csv_of(view, {R"({"site":"a","day":"2026-01-31","n":1234567890123456.70,"updated_at":null})"}) ==
+        "site,day,n,updated_at\r\na,2026-01-31,1234567890123456.70,\r\n");
   CHECK(csv_of(view, {R"({"site":"a,\"b\"\r\nc","day":"2026-01-31","n":-5,"updated_at":"2026-01-31T10:00:00.000001Z"})",
                       R"({"site":"ä","day":"2026-02-01","n":9223372036854775807,"updated_at":null})"}) ==
         "site,day,n,updated_at\r\n\"a,\"\"b\"\"\r\nc\",2026-01-31,-5,2026-01-31T10:00:00.000001Z\r\n"
@@ -280,7 +288,7 @@ TEST_CASE("cursors belong to one query") {
   query.order = {"day", "site"};
   query.filters = {{"site", Filter::Test::equal, {"a"}}};
   const std::string mark = query_mark("days", query);
-  const Place after = {"2026-01-01", "a\"ä", std::nullopt};
+  const reader::Place after = {"2026-01-01", "a\"ä", std::nullopt};
   const std::string cursor = make_cursor(mark, after);
   CHECK(cursor.find_first_not_of("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_") ==
         std::string::npos);
@@ -413,11 +421,12 @@ TEST_CASE("the next page begins behind the values of the last row") {
   CHECK(first.query.order == std::vector<std::string>{"n", "site", "day"});
   CHECK(first.query.descending);
   const std::string cursor = make_cursor(first.mark, {"5", "a", "2026-01-01"});
-  CHECK(std::get<ListRequest>(read("n.from=1&limit=3&cursor=" + cursor)).query.after == Place{"5", "a", "2026-01-01"});
+  CHECK(std::get<ListRequest>(read("n.from=1&limit=3&cursor=" + cursor)).query.after ==
+        reader::Place{"5", "a", "2026-01-01"});
   CHECK(std::holds_alternative<BadRequest>(read("n.from=2&cursor=" + cursor)));
   // Made up ones hold no more than any value of a client may.
-  for (const Place& made_up :
-       {Place{"5", "a"}, {"x", "a", "2026-01-01"}, {"5", "a", "never"}, {"2147483648", "a", "2026-01-01"}})
+  for (const reader::Place& made_up :
+       {reader::Place{"5", "a"}, {"x", "a", "2026-01-01"}, {"5", "a", "never"}, {"2147483648", "a", "2026-01-01"}})
     CHECK(std::holds_alternative<BadRequest>(read("n.from=1&cursor=" + make_cursor(first.mark, made_up))));
 }
 

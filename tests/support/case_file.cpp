@@ -69,7 +69,12 @@ CaseFile load_case(const std::filesystem::path& path) {
     for (std::size_t bar; (bar = key.find('|', begin)) != std::string::npos; begin = bar + 1)
       columns.push_back(key.substr(begin, bar - begin));
     columns.push_back(key.substr(begin));
-    test.rows[columns] = values.get<std::vector<std::int64_t>>();
+    for (const json& value : values)
+      test.texts[columns].push_back(value.is_null()     ? "NULL"
+                                    : value.is_string() ? value.get<std::string>()
+                                                        : value.dump());
+    const bool whole = std::all_of(values.begin(), values.end(), [](const json& v) { return v.is_number_integer(); });
+    if (whole) test.rows[columns] = values.get<std::vector<std::int64_t>>();
   }
   for (const json& letter : text.value("dead_letters", json::array())) {
     const std::string where = letter[0];

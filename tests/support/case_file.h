@@ -29,7 +29,8 @@ struct CaseFile {
   std::string about;
   ViewDefinition view;
   Log log;
-  Rows rows;
+  Rows rows;       // empty when there are values that are no integers
+  TextRows texts;  // the same as texts
   std::vector<ExpectedDeadLetter> dead_letters;
 };
 

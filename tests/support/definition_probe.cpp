@@ -46,6 +46,8 @@ json key_of(KeyType type) {
       return -7;
     case KeyType::date:
     case KeyType::timestamp:
+    case KeyType::hour:
+    case KeyType::minute:
       return "2026-03-10T23:45:00+05:45";
   }
   return nullptr;
@@ -98,13 +100,17 @@ json event_for(const ViewDefinition& view, const SourceRule& rule, const json& a
   if (!rule.version.tokens.empty()) put(event, rule.version, 5);
   for (const Setting& setting : rule.settings)
     put(event, setting.member, value_of(view.columns[setting.column], amount));
+  if (const std::optional<Place>& time = rule.envelope.time; !rule.takes.empty() && time && time->header.empty())
+    put(event, *time, time->unit == TimeUnit::text ? json("2026-03-10T23:45:00.123456789+05:45") : json(20'000));
+  for (const Take& take : rule.takes) put(event, take.member, amount);
   for (std::size_t i = 0; i < rule.key.size(); ++i) put(event, rule.key[i], key_of(view.key[i].type));
   for (const Condition& condition : rule.where) put(event, condition.member, operand_of(condition));
   return event;
 }
 
 std::string probe_events(const ViewDefinition& view) {
-  static const json amounts[] = {1, -5.0, nullptr, 9223372036854775807, 9223372036854775808U, 1e19, "x"};
+  static const json amounts[] = {1,    -5.0,    nullptr, 9223372036854775807, 9223372036854775808U,    1e19, "x",
+                                 0.25, "-12.5", 1e-7,    -2147483649,         "2026-03-10T23:45:00.5Z"};
   const std::vector<std::string> topics = view.topics();
   Referee referee(view);
   std::size_t rules = 0;

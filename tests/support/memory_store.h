@@ -19,6 +19,7 @@ namespace daybook::test {
 // Key columns as PostgreSQL prints them.
 using RowKeyText = std::vector<std::string>;
 using Rows = std::map<RowKeyText, std::vector<std::int64_t>>;
+using TextRows = std::map<RowKeyText, std::vector<std::string>>;  // values as PostgreSQL prints them, "NULL" for NULL
 
 inline RowKeyText key_text(const ViewDefinition& view, std::string_view key) {
   RowKeyText text;
@@ -54,6 +55,11 @@ inline RowKeyText key_text(const ViewDefinition& view, std::string_view key) {
       case KeyType::date:
         text.push_back(to_string(row_key::postgres_date_at(key.data() + at) + postgres_epoch));
         at += date_key_size;
+        break;
+      case KeyType::hour:
+      case KeyType::minute:
+        text.push_back(utc_text(row_key::begin_at(key.data() + at)).replace(10, 1, " ").replace(19, 1, "+00"));
+        at += 8;
         break;
     }
   }

@@ -85,6 +85,24 @@ class PgView {
     }
     return rows;
   }
+  // All columns as PostgreSQL prints them, times in UTC; NULL: "NULL".
+  TextRows text_rows() {
+    std::string columns;
+    for (const KeyColumn& column : view_.key) columns += sql::quote_identifier(column.name) + "::text, ";
+    for (const ValueColumn& column : view_.columns) columns += sql::quote_identifier(column.name) + "::text, ";
+    query("SET timezone = 'UTC'");
+    TextRows rows;
+    for (const auto& row : query("SELECT " + columns + "updated_at FROM " + sql::quote_identifier(view_.name))) {
+      RowKeyText key;
+      const std::size_t keys = view_.key.size();
+      for (std::size_t i = 0; i < keys; ++i) key.push_back(row[static_cast<int>(i)].c_str());
+      for (std::size_t i = keys; i < keys + view_.columns.size(); ++i) {
+        const auto field = row[static_cast<int>(i)];
+        rows[key].push_back(field.is_null() ? "NULL" : field.c_str());
+      }
+    }
+    return rows;
+  }
   std::vector<DeadLetter> dead_letters() {
     std::vector<DeadLetter> letters;
     for (const auto& row : query("SELECT topic, partition, record_offset, code, detail, record_value FROM "

@@ -12,8 +12,7 @@
 
 namespace daybook::test {
 
-inline Rows recomputed(const ViewDefinition& view, const Log& log, const std::vector<DeadLetter>& letters) {
-  verify::Recomputation recomputation(view);
+inline void recompute(verify::Recomputation& recomputation, const Log& log, const std::vector<DeadLetter>& letters) {
   for (const auto& [partition, records] : log) {
     recomputation.expect(partition, 0, records.empty() ? 0 : records.rbegin()->first + 1);
   }
@@ -36,9 +35,24 @@ inline Rows recomputed(const ViewDefinition& view, const Log& log, const std::ve
     FAIL_CHECK("dead letters differ from verify's judgement at ", difference.partition.partition, "@",
                difference.offset, ": ", difference.code, " ", difference.detail);
   }
+}
+
+inline Rows recomputed(const ViewDefinition& view, const Log& log, const std::vector<DeadLetter>& letters) {
+  verify::Recomputation recomputation(view);
+  recompute(recomputation, log, letters);
   Rows rows;
   for (const auto& [key, values] : recomputation.rows()) rows[key] = values;
   return rows;
+}
+
+inline std::string text_of(const TextRows& rows) {
+  std::string text;
+  for (const auto& [key, values] : rows) {
+    for (const std::string& column : key) text += column + "|";
+    for (const std::string& value : values) text += " " + value;
+    text += "\n";
+  }
+  return text;
 }
 
 inline std::string text_of(const Rows& rows) {

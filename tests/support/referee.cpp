@@ -1,5 +1,6 @@
 #include "tests/support/referee.h"
 
+#include <algorithm>
 #include <limits>
 
 #include "tests/support/memory_store.h"
@@ -54,23 +55,47 @@ std::string text_of(const std::vector<std::string>& key, std::size_t column, std
   return text + " column " + std::to_string(column) + " by " + std::to_string(amount) + "\n";
 }
 
+// Sorted: the two may read decimals in another order than whole numbers.
+std::string joined(std::vector<std::string> lines) {
+  std::sort(lines.begin(), lines.end());
+  std::string text;
+  for (const std::string& line : lines) text += line;
+  return text;
+}
+
+std::string taken(const std::vector<std::string>& key, std::size_t column, std::int64_t value,
+                  const std::string& word) {
+  return "taken: " + word + " " + text_of(key, column, value);
+}
+
 std::string changes_of(const ViewDefinition& view, const DecodedEvent& event) {
   if (view.has_states()) return states_text(view, event);
-  std::string text;
+  const std::vector<Sum> sums = sums_of(view);
+  std::vector<std::string> lines;
+  const auto key_at = [&](std::size_t begin, std::size_t size) {
+    return key_text(view, std::string_view(event.keys).substr(begin, size));
+  };
   for (const Contribution& c : event.contributions) {
-    const std::string_view key = std::string_view(event.keys).substr(c.key_begin, c.key_size);
-    text += text_of(key_text(view, key), c.column, c.amount);
+    if (sums[c.sum].part != Sum::Part::avg_count)
+      lines.push_back(text_of(key_at(c.key_begin, c.key_size), sums[c.sum].column, c.amount));
   }
-  return text;
+  for (const Taken& t : event.taken) {
+    const bool is_text = view.columns[t.column].type == ColumnType::text;
+    const std::string word = is_text ? event.texts.substr(static_cast<std::size_t>(t.value), t.text_size) : "";
+    lines.push_back(taken(key_at(t.key_begin, t.key_size), t.column, is_text ? 0 : t.value, word));
+  }
+  return joined(std::move(lines));
 }
 
 std::string changes_of(const ViewDefinition& view, const verify::Judgement& judgement) {
   if (view.has_states()) return states_text(view, judgement.states);
-  std::string text;
+  std::vector<std::string> lines;
   for (const verify::Change& change : judgement.changes) {
-    for (const auto& [column, amount] : change.amounts) text += text_of(change.key, column, amount);
+    for (const auto& [column, amount] : change.amounts) lines.push_back(text_of(change.key, column, amount));
+    for (const verify::Change::Take& take : change.takes)
+      lines.push_back(taken(change.key, take.column, take.value, take.text));
   }
-  return text;
+  return joined(std::move(lines));
 }
 
 // verify takes a worker's `range` as it is and sums in 128 bits: an event whose amounts leave 64 bits contributes

@@ -6,6 +6,7 @@
 #include <cstring>
 #include <nlohmann/json.hpp>
 
+#include "core/aggregates.h"
 #include "core/error.h"
 #include "core/row_key.h"
 #include "worker/commit/binary_array.h"
@@ -115,6 +116,50 @@ void add_dead_letters(std::vector<std::string>& out, const Batch& batch) {
   }
 }
 
+// A sketch in PostgreSQL's text form of an array.
+std::string array_text(const std::vector<std::int64_t>& entries) {
+  std::string text = "{";
+  for (const std::int64_t entry : entries) text += (text.size() > 1 ? "," : "") + std::to_string(entry);
+  return text + "}";
+}
+
+// The parameters of sql/render_values.cpp's merged_words().
+void add_merged(std::vector<std::string>& out, const ViewDefinition& view, const MergedColumn& merged) {
+  const ValueColumn& column = view.columns[merged.column];
+  const auto add = [&out](PgType type, const auto& values, const auto& add_one) {
+    BinaryArray array(type, values.size());
+    for (const auto& value : values) add_one(array, value);
+    out.push_back(array.take());
+  };
+  const auto add_text = [](BinaryArray& array, const std::optional<std::string>& text) { array.add_optional(text); };
+  if (column.aggregate == Aggregate::quantile || column.aggregate == Aggregate::distinct) {
+    add(PgType::text, merged.sketches, [](BinaryArray& array, const std::vector<std::int64_t>& entries) {
+      if (entries.empty()) {
+        array.add_null();
+      } else {
+        array.add_bytes(array_text(entries));
+      }
+    });
+    return;
+  }
+  if (column.type == ColumnType::text) {
+    add(PgType::text, merged.texts, add_text);
+  } else {
+    const bool is_time = column.type == ColumnType::timestamp;
+    // PostgreSQL counts from 2000.
+    const std::int64_t epoch = is_time ? postgres_epoch_microseconds : 0;
+    add(is_time ? PgType::timestamptz : PgType::int8, merged.numbers,
+        [epoch](BinaryArray& array, const std::optional<std::int64_t>& number) {
+          if (number) {
+            array.add_int8(*number - epoch);
+          } else {
+            array.add_null();
+          }
+        });
+  }
+  if (column.aggregate == Aggregate::last) add(PgType::bytea, merged.orders, add_text);
+}
+
 }  // namespace
 
 void add_keys(std::vector<std::string>& out, const ViewDefinition& view, const std::vector<std::string_view>& keys) {
@@ -135,6 +180,8 @@ void add_keys(std::vector<std::string>& out, const ViewDefinition& view, const s
         arrays.emplace_back(PgType::date, size);
         break;
       case KeyType::timestamp:
+      case KeyType::hour:
+      case KeyType::minute:
         arrays.emplace_back(PgType::timestamptz, size);
         break;
     }
@@ -155,6 +202,8 @@ void add_keys(std::vector<std::string>& out, const ViewDefinition& view, const s
           break;
         }
         case KeyType::integer:
+        case KeyType::hour:
+        case KeyType::minute:
           arrays[column].add_int8(row_key::integer_at(key.data() + at));
           at += 8;
           break;
@@ -209,10 +258,15 @@ std::vector<std::string> commit_parameters(const ViewDefinition& view, const Bat
     parameters.push_back(array.take());
   };
   for (const std::vector<std::int64_t>& changes : rows.changes) add_numbers(changes);
+  for (const MergedColumn& merged : rows.merged) add_merged(parameters, view, merged);
   if (!view.has_balance()) return parameters;
 
-  for (std::size_t column = 0; column < view.columns.size(); ++column) {
-    if (view.columns[column].aggregate == Aggregate::balance) add_numbers(rows.levels[column]);
+  const std::vector<Sum> sums = sums_of(view);
+  const auto is_balance = [&](std::size_t sum) {
+    return view.columns[sums[sum].column].aggregate == Aggregate::balance;
+  };
+  for (std::size_t sum = 0; sum < sums.size(); ++sum) {
+    if (is_balance(sum)) add_numbers(rows.levels[sum]);
   }
   std::vector<std::string_view> rippled_keys;
   for (const RowChanges::Ripple& ripple : rows.ripples) rippled_keys.push_back(rows.keys[ripple.row]);
@@ -220,10 +274,10 @@ std::vector<std::string> commit_parameters(const ViewDefinition& view, const Bat
   BinaryArray until(PgType::date, rows.ripples.size());
   for (const RowChanges::Ripple& ripple : rows.ripples) until.add_int4(ripple.until);
   parameters.push_back(until.take());
-  for (std::size_t column = 0; column < view.columns.size(); ++column) {
-    if (view.columns[column].aggregate != Aggregate::balance) continue;
+  for (std::size_t sum = 0; sum < sums.size(); ++sum) {
+    if (!is_balance(sum)) continue;
     BinaryArray levels(PgType::int8, rows.ripples.size());
-    for (const RowChanges::Ripple& ripple : rows.ripples) levels.add_int8(rows.levels[column][ripple.row]);
+    for (const RowChanges::Ripple& ripple : rows.ripples) levels.add_int8(rows.levels[sum][ripple.row]);
     parameters.push_back(levels.take());
   }
   return parameters;

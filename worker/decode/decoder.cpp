@@ -37,7 +37,6 @@ bool holds(const Condition& condition, const MemberValue& value) {
   return false;
 }
 
-// A date that counts days, as Debezium's io.debezium.time.Date.
 // What to do about a member that a change event lacks.
 std::string hint(const SourceRule& rule, const JsonPointer& pointer, const MemberValue& value) {
   if (rule.envelope.kind != Envelope::Kind::debezium || !value.is_null() || pointer.tokens.empty()) return "";
@@ -50,14 +49,20 @@ std::string hint(const SourceRule& rule, const JsonPointer& pointer, const Membe
 
 Decoder::Decoder(const ViewDefinition& view, const FingerprintKey& key) : view_(view), key_(key) {
   const std::vector<std::string> topics = view_.topics();
+  sums_.resize(view_.columns.size());
+  const std::vector<Sum> sums = sums_of(view_);
+  for (std::size_t i = sums.size(); i-- > 0;) sums_[sums[i].column] = static_cast<std::uint32_t>(i);  // the first one
   rules_.resize(topics.size());
   for (const std::string& topic : topics) envelopes_.emplace_back(view_.envelope(topic), topic);
   for (const SourceRule& source : view_.sources) {
-    Rule rule{Name(source.event_type), {}, {}, {}, {}, {}, &source};
+    Rule rule{Name(source.event_type), {}, {}, {}, {}, {}, {}, &source};
     for (const Condition& condition : source.where) rule.where.push_back({MemberPath(condition.member), condition});
     for (const Place& place : source.key) rule.key.emplace_back(place);
-    for (const Amount& amount : source.amounts) {
-      AmountRule compiled{static_cast<std::uint32_t>(amount.column), amount.sign, 0, {}};
+    for (std::size_t i = 0; i < source.amounts.size(); ++i) {
+      const Amount& amount = source.amounts[i];
+      const bool is_decimal = view_.columns[amount.column].type == ColumnType::decimal;
+      if (is_decimal && std::holds_alternative<JsonPointer>(amount.value)) continue;  // below
+      AmountRule compiled{sums_[amount.column], amount.sign, 0, i, {}};
       if (const auto* pointer = std::get_if<JsonPointer>(&amount.value)) {
         compiled.path.emplace_back(*pointer);
       } else {
@@ -66,6 +71,7 @@ Decoder::Decoder(const ViewDefinition& view, const FingerprintKey& key) : view_(
       rule.amounts.push_back(std::move(compiled));
     }
     if (view_.has_states()) compile_states(source, rule);
+    compile_values(source, rule);
     const auto topic = std::find(topics.begin(), topics.end(), source.topic) - topics.begin();
     rules_[static_cast<std::size_t>(topic)].push_back(std::move(rule));
   }
@@ -74,6 +80,7 @@ Decoder::Decoder(const ViewDefinition& view, const FingerprintKey& key) : view_(
         std::count_if(topics.begin(), topics.end(), [&](const std::string& other) { return other < topic; })));
   }
   if (view_.has_date()) zones_.emplace_back(view_.key.back().time_zone);
+  if (view_.key.back().type == KeyType::hour) hour_zones_.emplace_back(view_.key.back().time_zone);
 }
 
 void Decoder::decode(const Record& record, DecodedEvent& event) {
@@ -81,6 +88,9 @@ void Decoder::decode(const Record& record, DecodedEvent& event) {
   event.contributions.clear();
   event.states.clear();
   event.values.clear();
+  event.taken.clear();
+  event.texts.clear();
+  event.order.clear();
   if (!record.value) {
     event.outcome = Outcome::tombstone;
     return;
@@ -130,7 +140,15 @@ void Decoder::decode(const Record& record, DecodedEvent& event) {
   event.fingerprint = identity_of(key_, json_.source(), json_.id());
   std::uint64_t content = digest(event.contributions.size(), event.keys);
   for (const Contribution& c : event.contributions) {
-    content = (content ^ static_cast<std::uint64_t>(c.amount)) * 0x9E3779B97F4A7C15 + c.column;
+    content = (content ^ static_cast<std::uint64_t>(c.amount)) * 0x9E3779B97F4A7C15 + c.sum;
+    content ^= content >> 32;
+  }
+  for (const Taken& t : event.taken) {
+    const std::uint64_t value =
+        t.text_size > 0
+            ? digest(t.text_size, std::string_view(event.texts).substr(static_cast<std::size_t>(t.value), t.text_size))
+            : static_cast<std::uint64_t>(t.value);
+    content = (content ^ value) * 0x9E3779B97F4A7C15 + t.column;
     content ^= content >> 32;
   }
   if (!event.states.empty()) content = content_of_states(event, content);
@@ -190,16 +208,17 @@ bool Decoder::apply(const Rule& rule, const Record& record, DecodedEvent& event)
       const std::optional<std::int64_t> integer = value.as_integer();
       // The smallest 64-bit integer has no opposite.
       if (!integer || (rule_amount.sign < 0 && *integer == std::numeric_limits<std::int64_t>::min())) {
-        return reject(event, "member",
-                      "member " + std::get<JsonPointer>(rule.source->amounts[i].value).text + " is " +
-                          value.describe() + "; expected an integer of at most 64 bits" +
-                          hint(*rule.source, std::get<JsonPointer>(rule.source->amounts[i].value), value));
+        return reject(
+            event, "member",
+            "member " + std::get<JsonPointer>(rule.source->amounts[rule_amount.number].value).text + " is " +
+                value.describe() + "; expected an integer of at most 64 bits" +
+                hint(*rule.source, std::get<JsonPointer>(rule.source->amounts[rule_amount.number].value), value));
       }
       amount = *integer;
     }
-    event.contributions.push_back({key_begin, key_size, rule_amount.column, rule_amount.sign * amount});
+    event.contributions.push_back({key_begin, key_size, rule_amount.sum, rule_amount.sign * amount});
   }
-  return true;
+  return rule.values.empty() || apply_values(rule, key_begin, record, event);
 }
 
 bool Decoder::append_key(const Rule& rule, std::size_t column, const Record& record, DecodedEvent& event) {
@@ -217,9 +236,12 @@ bool Decoder::append_key(const Rule& rule, std::size_t column, const Record& rec
     row_key::append_integer(event.keys, *integer);
     return true;
   }
+  if (type == KeyType::hour || type == KeyType::minute) return append_begin(place, type, value, record, event);
   const std::optional<std::string_view> text = value.as_string();
   switch (type) {
     case KeyType::integer:
+    case KeyType::hour:
+    case KeyType::minute:
       break;
     case KeyType::uuid:
       if (!text || !row_key::append_uuid(event.keys, *text))
@@ -282,6 +304,7 @@ bool Decoder::reject(DecodedEvent& event, std::string code, std::string detail) 
   event.contributions.clear();
   event.states.clear();
   event.values.clear();
+  event.taken.clear();
   event.rejection = {std::move(code), std::move(detail)};
   event.source = json_.source();
   event.id = json_.id();

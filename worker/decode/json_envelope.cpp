@@ -85,7 +85,9 @@ EnvelopePaths::EnvelopePaths(const Envelope& envelope, std::string of_topic)
       topic(std::move(of_topic)),
       id(paths_of(envelope.id)),
       type(paths_of(envelope.type)),
-      source(paths_of(envelope.source)) {}
+      source(paths_of(envelope.source)) {
+  if (envelope.time) time.emplace_back(*envelope.time);
+}
 
 std::string expected_time(TimeUnit unit) {
   if (unit == TimeUnit::text) return "an RFC 3339 date-time with an offset, years 1 to 9999";

@@ -76,6 +76,8 @@ class MemberValue {
   std::optional<std::int64_t> as_seconds(TimeUnit unit) const;
   // A count of days since 1970.
   std::optional<CivilDay> as_days() const;
+  // A number with a point or an exponent: what it was parsed to has lost digits.
+  bool is_fraction() const { return kind_ == Kind::json && json_.type() == simdjson::dom::element_type::DOUBLE; }
   // What it is, for messages: `null`, `the string "abc"`, `the number 1.5`, `an object`, `nothing`.
   std::string describe() const;
 
@@ -96,6 +98,7 @@ struct EnvelopePaths {
   Envelope::Kind kind = Envelope::Kind::cloudevents;
   std::string topic;
   Part id, type, source;
+  std::vector<MemberPath> time;  // one, or none
 
   EnvelopePaths(const Envelope& envelope, std::string topic);
 };

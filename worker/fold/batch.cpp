@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "core/aggregates.h"
 #include "core/row_key.h"
 #include "worker/defect.h"
 
@@ -18,9 +19,9 @@ std::uint64_t magnitude_of(std::int64_t amount) {
 
 }  // namespace
 
-Batch::Batch(const ViewDefinition& view)
-    : view_(&view), columns_(view.columns.size()), has_balance_(view.has_balance()), rows_(view) {
-  for (const ValueColumn& column : view.columns) is_balance_.push_back(column.aggregate == Aggregate::balance);
+Batch::Batch(const ViewDefinition& view) : view_(&view), has_balance_(view.has_balance()), takes_(view), rows_(view) {
+  for (const Sum& sum : sums_of(view)) is_balance_.push_back(view.columns[sum.column].aggregate == Aggregate::balance);
+  sums_ = is_balance_.size();
   if (view.has_states()) states_ = std::make_unique<StateFold>(view);
 }
 
@@ -50,10 +51,11 @@ void Batch::add(const DecodedEvent& event, Origin origin) {
       row = rows_.find_or_add(key, rows_.hash(key));
       row_begin = c.key_begin;
     }
-    changes_.push_back({row, c.column, c.amount});
-    rows_.add(row, c.column, c.amount);
+    changes_.push_back({row, c.sum, c.amount});
+    rows_.add(row, c.sum, c.amount);
     magnitude_ += magnitude_of(c.amount);
   }
+  if (takes_.any()) takes_.add(event, rows_);
   events_.push_back({event.fingerprint, static_cast<std::uint32_t>(changes_.size()), origin.partition, origin.offset});
 }
 
@@ -80,15 +82,18 @@ std::unique_ptr<RowTable> Batch::keys_of(const RowTable& rows) const {
 
 // Replaces what is folded by `events` with `changes`, whose rows are those of `rows_of_changes`. From nothing: a row
 // that only departed events touched must not be written.
-void Batch::fold_again(std::vector<Event> events, std::vector<Change> changes, const RowTable& rows_of_changes) {
+void Batch::fold_again(std::vector<Event> events, std::vector<Change> changes, Takes takes,
+                       const RowTable& rows_of_changes) {
   rows_.clear();
   magnitude_ = 0;
   for (Change& change : changes) {
     const std::string_view key = rows_of_changes.key(change.row);
     change.row = rows_.find_or_add(key, rows_.hash(key));
-    rows_.add(change.row, change.column, change.amount);
+    rows_.add(change.row, change.sum, change.amount);
     magnitude_ += magnitude_of(change.amount);
   }
+  takes.move_rows(rows_of_changes, rows_);
+  takes_ = std::move(takes);
   events_ = std::move(events);
   changes_ = std::move(changes);
 }
@@ -107,9 +112,11 @@ std::size_t Batch::drop(const std::vector<Fingerprint>& identities) {
   std::vector<Event> kept_events;
   std::vector<Change> kept_changes;
   const auto kept_states = states_ ? std::make_unique<StateFold>(*view_) : nullptr;
+  std::vector<bool> kept;
   std::size_t begin = 0;
   for (const Event& event : events_) {
-    if (!dropped.contains({event.fingerprint.identity_high, event.fingerprint.identity_low})) {
+    kept.push_back(!dropped.contains({event.fingerprint.identity_high, event.fingerprint.identity_low}));
+    if (kept.back()) {
       if (kept_states) {
         kept_states->add(*states_, begin, event.changes_end);
       } else {
@@ -127,7 +134,7 @@ std::size_t Batch::drop(const std::vector<Fingerprint>& identities) {
     events_ = std::move(kept_events);
   } else if (count > 0) {
     const std::unique_ptr<RowTable> before = keys_of(rows_);
-    fold_again(std::move(kept_events), std::move(kept_changes), *before);
+    fold_again(std::move(kept_events), std::move(kept_changes), takes_.any() ? takes_.only(kept) : takes_, *before);
   }
   return count;
 }
@@ -135,6 +142,7 @@ std::size_t Batch::drop(const std::vector<Fingerprint>& identities) {
 void Batch::replace_events(DeadLetter dead_letter) {
   events_.clear();
   changes_.clear();
+  takes_.clear();
   rows_.clear();
   if (states_) *states_ = StateFold(*view_);
   magnitude_ = 0;
@@ -186,16 +194,22 @@ void Batch::take_front(Batch& whole, std::size_t count) {
     for (Event& event : whole.events_) event.changes_end -= static_cast<std::uint32_t>(first_changes);
     return;
   }
+  std::vector<bool> goes(whole.events_.size());
+  std::fill_n(goes.begin(), count, true);
+  Takes takes = whole.takes_.any() ? whole.takes_.only(goes) : whole.takes_;
+  goes.flip();
+  Takes kept_takes = whole.takes_.any() ? whole.takes_.only(goes) : whole.takes_;
+
   std::vector<Event> events(whole.events_.begin(), first_kept);
   std::vector<Change> changes(whole.changes_.begin(),
                               whole.changes_.begin() + static_cast<std::ptrdiff_t>(first_changes));
-  fold_again(std::move(events), std::move(changes), whole.rows_);
+  fold_again(std::move(events), std::move(changes), std::move(takes), whole.rows_);
 
   events.assign(first_kept, whole.events_.end());
   for (Event& event : events) event.changes_end -= static_cast<std::uint32_t>(first_changes);
   changes.assign(whole.changes_.begin() + static_cast<std::ptrdiff_t>(first_changes), whole.changes_.end());
   const std::unique_ptr<RowTable> before = whole.keys_of(whole.rows_);
-  whole.fold_again(std::move(events), std::move(changes), *before);
+  whole.fold_again(std::move(events), std::move(changes), std::move(kept_takes), *before);
 }
 
 std::vector<Fingerprint> Batch::fingerprints() const {
@@ -224,12 +238,17 @@ RowChanges Batch::row_changes() const {
 
   RowChanges rows;
   rows.keys.reserve(order.size());
-  rows.changes.assign(columns_, {});
-  rows.levels.assign(columns_, {});
+  rows.changes.assign(sums_, {});
+  rows.levels.assign(sums_, {});
   for (const Sortable& s : order) rows.keys.push_back(rows_.key(s.row));
-  for (std::size_t column = 0; column < columns_; ++column) {
-    rows.changes[column].reserve(order.size());
-    for (const Sortable& s : order) rows.changes[column].push_back(rows_.sum(s.row, column));
+  for (std::size_t sum = 0; sum < sums_; ++sum) {
+    rows.changes[sum].reserve(order.size());
+    for (const Sortable& s : order) rows.changes[sum].push_back(rows_.sum(s.row, sum));
+  }
+  if (takes_.any()) {
+    std::vector<std::uint32_t> places(order.size());
+    for (std::uint32_t i = 0; i < order.size(); ++i) places[order[i].row] = i;
+    rows.merged = takes_.merge(places);
   }
   if (!has_balance_) return rows;
 
@@ -237,13 +256,13 @@ RowChanges Batch::row_changes() const {
   const auto date_of = [](std::string_view key) {
     return row_key::postgres_date_at(key.data() + key.size() - date_key_size);
   };
-  for (std::size_t column = 0; column < columns_; ++column) {
-    if (!is_balance_[column]) continue;
-    std::vector<std::int64_t>& levels = rows.levels[column];
+  for (std::size_t sum = 0; sum < sums_; ++sum) {
+    if (!is_balance_[sum]) continue;
+    std::vector<std::int64_t>& levels = rows.levels[sum];
     levels.reserve(order.size());
     for (std::size_t i = 0; i < order.size(); ++i) {
       const bool same_key = i > 0 && without_date(rows.keys[i]) == without_date(rows.keys[i - 1]);
-      levels.push_back((same_key ? levels.back() : 0) + rows.changes[column][i]);
+      levels.push_back((same_key ? levels.back() : 0) + rows.changes[sum][i]);
     }
   }
   for (std::size_t i = 0; i < order.size(); ++i) {
@@ -259,14 +278,15 @@ RowChanges Batch::row_changes() const {
 }
 
 std::size_t Batch::memory_bytes() const {
-  return events_.size() * sizeof(Event) + changes_.size() * sizeof(Change) + rows_.memory_bytes() + dead_letter_bytes_ +
-         (states_ ? states_->memory_bytes() : 0);
+  return events_.size() * sizeof(Event) + changes_.size() * sizeof(Change) + takes_.memory_bytes() +
+         rows_.memory_bytes() + dead_letter_bytes_ + (states_ ? states_->memory_bytes() : 0);
 }
 
 void Batch::clear() {
   ranges_.clear();
   events_.clear();
   changes_.clear();
+  takes_.clear();
   dead_letters_.clear();
   rows_.clear();
   if (states_) *states_ = StateFold(*view_);

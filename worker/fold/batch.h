@@ -16,6 +16,7 @@
 #include "worker/decode/fingerprint.h"
 #include "worker/fold/row_table.h"
 #include "worker/fold/state_fold.h"
+#include "worker/fold/takes.h"
 
 namespace daybook {
 
@@ -36,8 +37,8 @@ struct RowChanges {
   static constexpr CivilDay no_end = INT32_MAX;  // PostgreSQL's 'infinity' as days
 
   std::vector<std::string_view> keys;              // row_key.h
-  std::vector<std::vector<std::int64_t>> changes;  // [column][row]: what the batch adds on that row's key
-  // [column][row], balance columns only (others empty): all that the batch adds to the balance up to the row's date.
+  std::vector<std::vector<std::int64_t>> changes;  // [sum][row]: what the batch adds on that row's key
+  // [sum][row], balance columns only (others empty): all that the batch adds to the balance up to the row's date.
   std::vector<std::vector<std::int64_t>> levels;
   // Rows of later dates that exist already rise as well: for each entry, those of the key of row `row` on dates
   // after its own and before `until` (days since 2000-01-01) rise by its level.
@@ -46,6 +47,7 @@ struct RowChanges {
     std::int32_t until;
   };
   std::vector<Ripple> ripples;
+  std::vector<MergedColumn> merged;  // columns that are no sums
 };
 
 class Batch {
@@ -125,7 +127,7 @@ class Batch {
   // reading it from the log.
   struct Change {
     std::uint32_t row;
-    std::uint32_t column;
+    std::uint32_t sum;
     std::int64_t amount;
   };
   static std::string_view first_key(const DecodedEvent& event) {
@@ -133,15 +135,16 @@ class Batch {
         .substr(event.contributions.front().key_begin, event.contributions.front().key_size);
   }
   std::unique_ptr<RowTable> keys_of(const RowTable& rows) const;
-  void fold_again(std::vector<Event> events, std::vector<Change> changes, const RowTable& rows_of_changes);
+  void fold_again(std::vector<Event> events, std::vector<Change> changes, Takes takes, const RowTable& rows_of_changes);
 
-  const ViewDefinition* view_;  // outlives this
-  std::size_t columns_;
-  std::vector<bool> is_balance_;
+  const ViewDefinition* view_;    // outlives this
+  std::size_t sums_;              // sums_of(view)
+  std::vector<bool> is_balance_;  // by sum
   bool has_balance_;
   std::map<TopicPartition, Range> ranges_;
   std::vector<Event> events_;
   std::vector<Change> changes_;
+  Takes takes_;
   std::vector<DeadLetter> dead_letters_;
   RowTable rows_;
   std::unique_ptr<StateFold> states_;  // in a view of states, in place of rows_ and changes_

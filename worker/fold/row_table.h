@@ -1,4 +1,4 @@
-// The rows of a batch: keys and, beside each key, its columns' sums. An open-addressing table made for one thing:
+// The rows of a batch: keys and, beside each key, its sums. An open-addressing table made for one thing:
 // looked up at random by every event, in memory larger than a core's caches. A row's key and sums share a record, and
 // both the slot and the record can be fetched ahead.
 #pragma once
@@ -9,6 +9,7 @@
 #include <string_view>
 #include <vector>
 
+#include "core/aggregates.h"
 #include "core/definition.h"
 #include "core/row_key.h"
 #include "worker/decode/fingerprint.h"
@@ -20,7 +21,7 @@ class RowTable {
   explicit RowTable(const ViewDefinition& view)
       : fixed_key_size_(row_key::fixed_size(view.key)),
         key_words_(fixed_key_size_ > 0 ? (fixed_key_size_ + 7) / 8 : 1),
-        stride_(key_words_ + view.columns.size()),
+        stride_(key_words_ + sums_of(view).size()),
         // Keys are chosen by others; where this object lies is not known to them.
         seed_(reinterpret_cast<std::uintptr_t>(this)) {
     clear();
@@ -46,12 +47,12 @@ class RowTable {
     if (fixed_key_size_ > 0) return {reinterpret_cast<const char*>(cells), fixed_key_size_};
     return std::string_view(texts_).substr(*cells >> 16, *cells & 0xFFFF);
   }
-  std::int64_t sum(std::uint32_t row, std::size_t column) const {
-    return static_cast<std::int64_t>(cells_[row * stride_ + key_words_ + column]);
+  std::int64_t sum(std::uint32_t row, std::size_t number) const {
+    return static_cast<std::int64_t>(cells_[row * stride_ + key_words_ + number]);
   }
   // Two's complement: never overflows as long as Batch::can_add() is asked before.
-  void add(std::uint32_t row, std::size_t column, std::int64_t amount) {
-    cells_[row * stride_ + key_words_ + column] += static_cast<std::uint64_t>(amount);
+  void add(std::uint32_t row, std::size_t number, std::int64_t amount) {
+    cells_[row * stride_ + key_words_ + number] += static_cast<std::uint64_t>(amount);
   }
 
   std::uint32_t size() const { return rows_; }
@@ -74,7 +75,7 @@ class RowTable {
   std::uint64_t seed_;
   std::vector<Slot> slots_;  // a power of two, at most half full; linear probing
   std::uint64_t mask_ = 0;
-  std::vector<std::uint64_t> cells_;  // [row]: key_words_ of key, then the columns' sums
+  std::vector<std::uint64_t> cells_;  // [row]: key_words_ of key, then the sums
   std::string texts_;
   std::uint32_t rows_ = 0;
 };
