@@ -156,10 +156,19 @@ TEST_CASE("hours of any zone and minutes begin where verify says") {
     HourZone hours(name);
     absl::TimeZone zone;
     REQUIRE(absl::LoadTimeZone(name, &zone));
-    for (int i = 0; i < 20'000; ++i) {
-      // Years 1880 to 2040, mostly near to each other, so that answers are remembered.
-      const std::int64_t instant = -2'840'000'000 + static_cast<std::int64_t>(random() % 2'500) * 2'000'000 +
-                                   static_cast<std::int64_t>(random() % 90'000);
+    // Around each change of the zone's offset, and anywhere from 1880 to 2040.
+    std::vector<std::int64_t> begins;
+    absl::TimeZone::CivilTransition change;
+    for (absl::Time at = absl::FromUnixSeconds(-2'840'000'000);
+         zone.NextTransition(at, &change) && change.to.year() < 2040;) {
+      at = zone.At(change.to).trans;
+      begins.push_back(absl::ToUnixSeconds(at) - 5'000);
+    }
+    for (int i = 0; i < 500; ++i)
+      begins.push_back(-2'840'000'000 + static_cast<std::int64_t>(random() % 5'000'000'000));
+    for (int i = 0; i < 40'000; ++i) {
+      const std::int64_t instant =
+          begins[static_cast<std::size_t>(i) / 60 % begins.size()] + static_cast<std::int64_t>(random() % 10'000);
       const std::string text = utc_text(instant);
       CAPTURE(text);
       const auto printed = [](std::int64_t begin) { return utc_text(begin).replace(10, 1, " ").replace(19, 1, "+00"); };
