@@ -57,7 +57,8 @@ def within(found, exact, share):
 
 def test_values_equal_an_independent_count(daybook, database, make_view, producer, services):
     view = make_view(DEFINITION)
-    AdminClient({"bootstrap.servers": services.brokers}).create_topics([NewTopic(view.topic, 4)])[view.topic].result()
+    admin = AdminClient({"bootstrap.servers": services.brokers})
+    admin.create_topics([NewTopic(view.topic, 4)])[view.topic].result()
     seed = 20261125
     print("seed", seed)
     rng = random.Random(seed)

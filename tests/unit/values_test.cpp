@@ -1,5 +1,8 @@
 // Values that are no whole sums, without a database: what the decoder and verify's own judgement read, sketches and
 // their stated errors, and batches that are taken apart. tests/integration/values_test.cpp has the same on PostgreSQL.
+#include "verify/values.h"
+
+#include <absl/time/time.h>
 #include <doctest/doctest.h>
 
 #include <algorithm>
@@ -8,6 +11,7 @@
 #include <random>
 #include <set>
 
+#include "core/civil_time.h"
 #include "core/decimal.h"
 #include "core/sketch.h"
 #include "tests/support/case_file.h"
@@ -141,6 +145,38 @@ TEST_CASE("decimals, digit by digit, as the decoder and verify read them") {
     if (by_worker) REQUIRE(decimal_text(*by_worker, scale) == verify::number_text(*by_worker, scale));
   }
   CHECK(read > 5'000);
+}
+
+TEST_CASE("hours of any zone and minutes begin where verify says") {
+  std::mt19937_64 random(8);
+  MESSAGE("seed 8");
+  for (const char* name : {"Asia/Kathmandu", "Europe/Lisbon", "America/St_Johns", "Australia/Lord_Howe",
+                           "Africa/Monrovia", "Pacific/Apia", "UTC"}) {
+    CAPTURE(name);
+    HourZone hours(name);
+    absl::TimeZone zone;
+    REQUIRE(absl::LoadTimeZone(name, &zone));
+    // Around each change of the zone's offset, and anywhere from 1880 to 2040.
+    std::vector<std::int64_t> begins;
+    absl::TimeZone::CivilTransition change;
+    for (absl::Time at = absl::FromUnixSeconds(-2'840'000'000);
+         zone.NextTransition(at, &change) && change.to.year() < 2040;) {
+      at = zone.At(change.to).trans;
+      begins.push_back(absl::ToUnixSeconds(at) - 5'000);
+    }
+    for (int i = 0; i < 500; ++i)
+      begins.push_back(-2'840'000'000 + static_cast<std::int64_t>(random() % 5'000'000'000));
+    for (int i = 0; i < 40'000; ++i) {
+      const std::int64_t instant =
+          begins[static_cast<std::size_t>(i) / 60 % begins.size()] + static_cast<std::int64_t>(random() % 10'000);
+      const std::string text = utc_text(instant);
+      CAPTURE(text);
+      const auto printed = [](std::int64_t begin) { return utc_text(begin).replace(10, 1, " ").replace(19, 1, "+00"); };
+      REQUIRE(printed(hours.begin_of_hour(instant).value()) ==
+              verify::begin_of(text, KeyType::hour, zone).value().text);
+      REQUIRE(printed(begin_of_minute(instant).value()) == verify::begin_of(text, KeyType::minute, zone).value().text);
+    }
+  }
 }
 
 TEST_CASE("a bucket's middle is within 1/128 of each value in it, and both programs put a value into the same one") {
