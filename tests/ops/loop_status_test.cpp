@@ -9,7 +9,6 @@
 using namespace daybook;
 using namespace daybook::test;
 using namespace std::chrono_literals;
-using State = ViewStatus::State;
 
 namespace {
 
@@ -51,7 +50,7 @@ struct Fixture {
   Limits limits = RunOptions{}.limits;
   Loop loop{view, test_key, source, store, clock, limits};
 
-  ViewStatus step_until(State state) {
+  ViewStatus step_until(ViewStatus::State state) {
     const auto deadline = clock.now() + 10s;
     for (;;) {
       loop.step();
@@ -69,10 +68,10 @@ struct Fixture {
 }  // namespace
 
 TEST_CASE_FIXTURE(Fixture, "a run's figures add up") {
-  CHECK(loop.status().state == State::waiting);
+  CHECK(loop.status().state == ViewStatus::State::waiting);
   step_until_caught_up();
   const ViewStatus status = loop.status();
-  CHECK(status.state == State::reading);
+  CHECK(status.state == ViewStatus::State::reading);
   CHECK(status.reason.empty());
   REQUIRE(status.partitions.size() == 3);
   for (const PartitionStatus& partition : status.partitions) {
@@ -98,31 +97,31 @@ TEST_CASE_FIXTURE(Fixture, "a pause is told with its reason, and its end") {
   step_until_caught_up();
   store.pause("maintenance");
   source.rebalance();
-  const ViewStatus paused = step_until(State::paused);
-  CHECK(paused.state == State::paused);
+  const ViewStatus paused = step_until(ViewStatus::State::paused);
+  CHECK(paused.state == ViewStatus::State::paused);
   CHECK(paused.reason == "maintenance");
   store.resume();
-  CHECK(step_until(State::reading).state == State::reading);
+  CHECK(step_until(ViewStatus::State::reading).state == ViewStatus::State::reading);
 }
 
 TEST_CASE_FIXTURE(Fixture, "an absent database is told with its reason, and its return") {
   step_until_caught_up();
   store.absent = true;
-  const ViewStatus away = step_until(State::waiting);
-  CHECK(away.state == State::waiting);
+  const ViewStatus away = step_until(ViewStatus::State::waiting);
+  CHECK(away.state == ViewStatus::State::waiting);
   CHECK(away.reason.find("database: ") == 0);
   CHECK_FALSE(away.database_connected);
   store.absent = false;
-  CHECK(step_until(State::reading).database_connected);
+  CHECK(step_until(ViewStatus::State::reading).database_connected);
 }
 
 TEST_CASE_FIXTURE(Fixture, "absent brokers are told as soon as the source knows") {
   step_until_caught_up();
   source.why = "broker: 1/1 brokers are down";
-  CHECK(loop.status().state == State::waiting);
+  CHECK(loop.status().state == ViewStatus::State::waiting);
   CHECK(loop.status().reason == source.why);
   source.why = "";
-  CHECK(loop.status().state == State::reading);
+  CHECK(loop.status().state == ViewStatus::State::reading);
 }
 
 TEST_CASE("a value is counted at the first bound that is not below it") {

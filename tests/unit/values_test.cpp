@@ -173,8 +173,9 @@ TEST_CASE("hours of any zone and minutes begin where verify says") {
       CAPTURE(text);
       const auto printed = [](std::int64_t begin) { return utc_text(begin).replace(10, 1, " ").replace(19, 1, "+00"); };
       REQUIRE(printed(hours.begin_of_hour(instant).value()) ==
-              verify::begin_of(text, KeyType::hour, zone).value().text);
-      REQUIRE(printed(begin_of_minute(instant).value()) == verify::begin_of(text, KeyType::minute, zone).value().text);
+              verify::begin_of(verify::instant_of(text).value(), KeyType::hour, zone).value());
+      REQUIRE(printed(begin_of_minute(instant).value()) ==
+              verify::begin_of(verify::instant_of(text).value(), KeyType::minute, zone).value());
     }
   }
 }
