@@ -463,6 +463,7 @@ def test_changes_reach_those_who_asked_for_them(services, tmp_path):
             assert again.row()["facility_id"] == second
             again.close()
         # A commit with several rows: from each of its rows one can go on; what one had of that commit may come again.
+        wait_until(lambda: readers[0].row(view.name, second, "2026-05-05")[2]["total_requests"] == 4, "the first reader has the last change")
         site.daybook.processes[0].send(signal.SIGSTOP)
         middle = EventStream(readers[0], changes)
         middle.next(lambda event: event.get("event") == "reset")
