@@ -194,7 +194,14 @@ TEST_CASE("a batch keeps what counts of each row, also when events leave it") {
     };
     std::vector<std::size_t> all(events.size());
     for (std::size_t i = 0; i < all.size(); ++i) all[i] = i;
-    const std::string whole = text_of(*batch_of(all));
+    const auto batch_of_all = batch_of(all);
+    for (const StateFold::Kept& kept : batch_of_all->states()) {
+      for (const DecodedEvent& event : events) {
+        const bool is_newer = event.keys == kept.key && kept.order < event.states.at(0).order;
+        CHECK(!is_newer);
+      }
+    }
+    const std::string whole = text_of(*batch_of_all);
     CHECK(std::count(whole.begin(), whole.end(), '\n') == 3);
     std::vector<std::size_t> shuffled = all;
     std::shuffle(shuffled.begin(), shuffled.end(), random);
