@@ -8,14 +8,10 @@
 #include <queue>
 #include <vector>
 
+#include "producer/event_writer.h"
 #include "producer/random.h"
 
 namespace daybook::simulation {
-
-struct Uuid {
-  std::uint64_t high = 0;
-  std::uint64_t low = 0;
-};
 
 enum class EventKind : std::uint8_t { stock_changed, units_transferred, request_created, request_cancelled };
 enum class StockReason : std::uint8_t { opening, donation, issue, transfer_out, transfer_in };

@@ -27,8 +27,6 @@ class EventText {
   void append_stock_changed(std::string& out, const Event& event, std::string_view specversion,
                             std::string_view quantity) const;
 
-  static void append_uuid(std::string& out, const Uuid& id);
-
  private:
   void append_head(std::string& out, const Event& event, std::string_view specversion, std::string_view type,
                    std::string_view app) const;

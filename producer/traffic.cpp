@@ -1,29 +1,83 @@
 #include "producer/traffic.h"
 
 #include <algorithm>
+#include <iterator>
+
+#include "producer/blood_bank_traffic.h"
+#include "producer/labor_traffic.h"
+#include "producer/schools_traffic.h"
+#include "producer/user_context_traffic.h"
+#include "producer/validation_traffic.h"
 
 namespace daybook::simulation {
 namespace {
 
-constexpr std::uint64_t events_per_facility_and_day = 40;
-constexpr std::uint64_t longest_copy_delay = 20'000;  // in messages
-constexpr std::int64_t most_days_late = 5;
-constexpr std::int64_t stock_that_overflows = 10;  // this + 2147483647 is no INT whatever is still under way
+constexpr std::uint64_t longest_delay = 20'000;  // in messages
 
-std::uint64_t events_in_period(const TrafficOptions& options) {
+std::uint64_t events_in_period(const SystemKind& kind, const TrafficOptions& options) {
   if (options.events != 0) return options.events;
   const std::uint64_t days = static_cast<std::uint64_t>((options.end_ms - options.begin_ms + day_ms - 1) / day_ms);
-  return options.facilities * days * events_per_facility_and_day;
+  return options.entities * days * kind.daily_events;
+}
+
+template <typename Made>
+std::unique_ptr<System> make_system(const TrafficOptions& options) {
+  return std::make_unique<Made>(options);
 }
 
 }  // namespace
 
-Traffic::Traffic(const TrafficOptions& options)
+const std::vector<SystemKind>& system_kinds() {
+  static const std::vector<SystemKind> kinds = {
+      {"bloodbank", "facilities", 20, 1'000'000, 40, true, {blood_bank_topic}, make_system<BloodBankTraffic>},
+      {"labor-daily",
+       "employees",
+       1'000,
+       1'000'000,
+       2,
+       false,
+       {"labor.hours", "labor.dealerships"},
+       make_system<LaborTraffic>},
+      {"live-validation",
+       "apps",
+       50,
+       10'000,
+       14'400,
+       false,
+       {"validation.entries", "validation.rules", "validation.apps"},
+       make_system<ValidationTraffic>},
+      {"schools",
+       "students",
+       50'000,
+       10'000'000,
+       1,
+       false,
+       {"schools.students", "schools.cases", "schools.alerts", "schools.sessions", "schools.audit"},
+       make_system<SchoolsTraffic>},
+      {"user-context",
+       "users",
+       5'000,
+       10'000'000,
+       1,
+       false,
+       {"directory.employees", "directory.assignments", "directory.slots", "directory.regions", "directory.zones"},
+       make_system<UserContextTraffic>},
+  };
+  return kinds;
+}
+
+const SystemKind* find_system(std::string_view name) {
+  for (const SystemKind& kind : system_kinds()) {
+    if (kind.name == name) return &kind;
+  }
+  return nullptr;
+}
+
+Traffic::Traffic(const SystemKind& kind, const TrafficOptions& options)
     : options_(options),
-      natural_events_(events_in_period(options)),
+      natural_events_(events_in_period(kind, options)),
       calendar_(options.begin_ms, options.end_ms, natural_events_),
-      bank_(options.seed, options.facilities),
-      text_(options.seed, options.facilities),
+      system_(kind.make(options)),
       random_(Random::mix(options.seed ^ 0x7aff1c0000000000u)),
       duplicate_(options.duplicates),
       late_share_(options.late),
@@ -35,123 +89,56 @@ std::int64_t Traffic::now() {
   return last_ms_;
 }
 
-bool Traffic::next(TrafficMessage& message) {
-  if (options_.events != 0 && index_ >= options_.events) return false;
-  // A copy that is due; near the end all that are held, so that none is left behind.
-  const bool draining = options_.events != 0 && options_.events - index_ <= held_.size();
-  if (!held_.empty() && (draining || held_.begin()->first <= index_)) {
-    message = std::move(held_.begin()->second);
-    held_.erase(held_.begin());
-    ++copies_;
-    ++index_;
+// What is held back and due; near the end all of it, late events first, so that none of them is left behind.
+bool Traffic::take_held(TrafficMessage& message) {
+  const bool draining = options_.events != 0 && options_.events - index_ <= held_.size() + delayed_.size();
+  for (Held* held : {&delayed_, &held_}) {
+    if (held->empty() || !(draining || held->begin()->first <= index_)) continue;
+    message = std::move(held->begin()->second);
+    held->erase(held->begin());
     return true;
   }
-  message.value.clear();
-  message.copy = false;
-  message.elsewhere = 0;
-  message.poison = poison_.drawn(random_);
-  if (message.poison) {
-    make_poison(message);
-    ++poisoned_;
-  } else {
-    Event event;
-    if (options_.random_days) {
-      event = bank_.next_random(options_.begin_ms, options_.end_ms);
-    } else {
-      const std::int64_t now_ms = now();
-      event = bank_.next(now_ms);
-      make_late(event, now_ms);
+  return false;
+}
+
+bool Traffic::next(TrafficMessage& message) {
+  if (options_.events != 0 && index_ >= options_.events) return false;
+  while (!take_held(message)) {
+    message.value.clear();
+    message.key.clear();
+    message.copy = message.late = false;
+    message.elsewhere = 0;
+    message.poison = poison_.drawn(random_);
+    if (message.poison) {
+      system_->make_poison(message, static_cast<Poison>(next_poison_), random_, now());
+      next_poison_ = (next_poison_ + 1) % poison_kinds;
+      break;
     }
-    message.facility = event.facility;
-    text_.append(message.value, event);
+    system_->make(message, random_, now());
+    const bool delays = !system_->dates_back() && late_share_.drawn(random_);
     if (duplicate_.drawn(random_)) hold_copy(message);
+    if (!delays) break;
+    message.late = true;
+    delayed_.emplace(later_index(), std::move(message));
   }
+  copies_ += message.copy;
+  late_ += message.late && !message.copy;
+  poisoned_ += message.poison;
   ++index_;
   return true;
 }
 
-// Tells of the event days after it happened. Not every event can be late, so that the share is owed until
-// one comes that can.
-void Traffic::make_late(Event& event, std::int64_t now_ms) {
-  if (late_share_.drawn(random_)) ++late_owed_;
-  const std::int64_t most_days = std::min(most_days_late, (now_ms - options_.begin_ms) / day_ms);
-  if (late_owed_ == 0 || most_days < 1 || !event.can_be_late()) return;
-  const std::int64_t back = random_.between(1, static_cast<int>(most_days)) * day_ms;
-  event.time_ms -= back;
-  event.begun_ms -= back;
-  --late_owed_;
-  ++late_;
+// Mostly soon, sometimes much later: the bound of the delay is drawn first.
+std::uint64_t Traffic::later_index() {
+  const std::uint64_t bound = std::max<std::uint64_t>(longest_delay >> random_.below(12), 1);
+  return index_ + 1 + random_.below(bound);
 }
 
 void Traffic::hold_copy(const TrafficMessage& message) {
   TrafficMessage copy = message;
   copy.copy = true;
   if (random_.one_in(3)) copy.elsewhere = static_cast<std::uint32_t>(1 + random_.below(1u << 30));
-  // Mostly soon, sometimes much later: the bound of the delay is drawn first.
-  const std::uint64_t bound = std::max<std::uint64_t>(longest_copy_delay >> random_.below(12), 1);
-  held_.emplace(index_ + 1 + random_.below(bound), std::move(copy));
-}
-
-void Traffic::make_poison(TrafficMessage& message) {
-  Poison kind = static_cast<Poison>(next_poison_);
-  next_poison_ = (next_poison_ + 1) % poison_kinds;
-
-  Event event;
-  event.id = {random_.next(), random_.next()};
-  event.reason = StockReason::donation;
-  // At the period's end all that came before counts into the balance, so that the overflow is certain.
-  event.time_ms = options_.random_days ? options_.end_ms - 1 : now();
-  event.facility = static_cast<std::uint32_t>(random_.below(options_.facilities));
-  if (kind == Poison::overflow) {
-    const std::optional<std::uint32_t> stocked = bank_.facility_with_stock(random_, stock_that_overflows);
-    if (stocked) {
-      event.facility = *stocked;
-    } else {
-      kind = Poison::member_missing;
-    }
-  }
-  message.facility = event.facility;
-  std::string& out = message.value;
-  const auto append = [this, &out, &event](std::string_view specversion, std::string_view quantity) {
-    text_.append_stock_changed(out, event, specversion, quantity);
-  };
-  switch (kind) {
-    case Poison::not_json:
-      append("1.0", R"(,"quantity":)");
-      break;
-    case Poison::empty:
-      break;
-    case Poison::member_missing:
-      append("1.0", "");
-      break;
-    case Poison::member_null:
-      append("1.0", R"(,"quantity":null)");
-      break;
-    case Poison::wrong_type:
-      append("1.0", R"(,"quantity":"five")");
-      break;
-    case Poison::beyond_int64:
-      append("1.0", R"(,"quantity":9223372036854775808)");
-      break;
-    case Poison::beyond_double:
-      append("1.0", R"(,"quantity":1e309)");
-      break;
-    case Poison::overflow:
-      append("1.0", R"(,"quantity":2147483647)");
-      break;
-    case Poison::duplicate_member:
-      append("1.0", R"(,"quantity":1,"quantity":2)");
-      break;
-    case Poison::invalid_utf8:
-      append("1.0", ",\"quantity\":1,\"note\":\"\xc3\x28\xff\"");
-      break;
-    case Poison::wrong_specversion:
-      append("0.3", R"(,"quantity":1)");
-      break;
-    case Poison::too_deep:
-      append("1.0", R"(,"quantity":1,"note":)" + std::string(10'000, '[') + std::string(10'000, ']'));
-      break;
-  }
+  held_.emplace(later_index(), std::move(copy));
 }
 
 }  // namespace daybook::simulation

@@ -17,18 +17,20 @@ namespace simulation = daybook::simulation;
 
 namespace {
 
+const simulation::SystemKind& blood_bank() { return *simulation::find_system("bloodbank"); }
+
 TrafficOptions options(std::uint64_t events) {
   TrafficOptions made;
   made.seed = 7;
   made.events = events;
-  made.facilities = 12;
+  made.entities = 12;
   made.begin_ms = *daybook::parse_date("2026-03-02") * simulation::day_ms - simulation::local_offset_ms;
   made.end_ms = made.begin_ms + 28 * simulation::day_ms;
   return made;
 }
 
 std::vector<TrafficMessage> all(const TrafficOptions& traffic_options) {
-  Traffic traffic(traffic_options);
+  Traffic traffic(blood_bank(), traffic_options);
   std::vector<TrafficMessage> messages;
   TrafficMessage message;
   while (traffic.next(message)) messages.push_back(message);
@@ -73,7 +75,7 @@ TEST_CASE("every event is valid by its schema and keyed as the schema says") {
   for (const bool random_days : {false, true}) {
     TrafficOptions plain = options(20'000);
     plain.random_days = random_days;
-    Traffic traffic(plain);
+    Traffic traffic(blood_bank(), plain);
     TrafficMessage message;
     std::map<std::string, int> types;
     std::uint64_t size = 0;
@@ -81,8 +83,8 @@ TEST_CASE("every event is valid by its schema and keyed as the schema says") {
       size += message.value.size();
       const auto refusals = lines.convert(message.value, out);
       if (!refusals.empty()) FAIL_CHECK(message.value << " " << refusals[0].pointer << " " << refusals[0].reason);
-      if (out.key != traffic.key(message)) FAIL_CHECK(message.value);
-      REQUIRE(out.topic == simulation::blood_bank_topic);
+      if (out.key != message.key) FAIL_CHECK(message.value);
+      REQUIRE(out.topic == message.topic);
       ++types[json::parse(message.value)["type"]];
     }
     CHECK(types.size() == (random_days ? 3 : 4));
@@ -140,7 +142,7 @@ TEST_CASE("shares are near what is asked") {
   mixed.duplicates = 0.02;
   mixed.late = 0.03;
   mixed.poison = 0.04;
-  Traffic traffic(mixed);
+  Traffic traffic(blood_bank(), mixed);
   TrafficMessage message;
   std::map<std::string, std::string> sent;  // by id
   std::uint64_t count = 0, copies = 0, elsewhere = 0, late = 0, poison = 0;
@@ -219,14 +221,14 @@ TEST_CASE("weekends and nights are quieter") {
 
 TEST_CASE("without an end, traffic goes on after the period: by the clock, or day after day") {
   TrafficOptions endless = options(0);
-  endless.facilities = 1;
+  endless.entities = 1;
   std::int64_t now = endless.end_ms + 5;
   for (const bool clock : {true, false}) {
     if (clock)
       endless.clock_ms = [&now] { return now++; };
     else
       endless.clock_ms = nullptr;
-    Traffic traffic(endless);
+    Traffic traffic(blood_bank(), endless);
     TrafficMessage message;
     std::int64_t last = 0;
     for (int i = 0; i < 28 * 40 + 3 * 40; ++i) {
@@ -243,12 +245,12 @@ TEST_CASE("without an end, traffic goes on after the period: by the clock, or da
 TEST_CASE("random days cover every facility and day of the period") {
   TrafficOptions random = options(20'000);
   random.random_days = true;
-  std::set<std::pair<std::uint32_t, std::int64_t>> touched;
-  Traffic traffic(random);
+  std::set<std::pair<std::string, std::int64_t>> touched;
+  Traffic traffic(blood_bank(), random);
   TrafficMessage message;
   while (traffic.next(message)) {
     const std::int64_t ms = *daybook::parse_instant(json::parse(message.value)["time"].get<std::string>()) * 1000;
-    touched.insert({message.facility, (ms + simulation::local_offset_ms) / simulation::day_ms});
+    touched.insert({message.key, (ms + simulation::local_offset_ms) / simulation::day_ms});
   }
   CHECK(touched.size() == 12 * 28);
 }
