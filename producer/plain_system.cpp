@@ -45,8 +45,8 @@ std::string broken_event(std::string_view event, std::string_view member, Poison
   text.replace(text.find(R"("id":")") + 6, new_id.size(), new_id);
 
   const std::string name = "\"" + std::string(member) + "\":";
-  const std::size_t at = text.find(name, text.find(R"("data":)"));
-  if (at == std::string::npos) throw std::logic_error("simulated event without " + name + " " + text);
+  const std::size_t at = text.find(name);
+  if (at == std::string::npos) throw std::logic_error("simulated event without " + name + ": " + text);
   const std::size_t begin = at + name.size();
   const std::size_t size = end_of_value(text, begin) - begin;
   const auto set = [&](std::string_view value) { text.replace(begin, size, value); };
@@ -75,7 +75,7 @@ std::string broken_event(std::string_view event, std::string_view member, Poison
       add(R"("note":1e309)");
       break;
     case Poison::duplicate_member:
-      add(name + "1");
+      add(name + "1," + name + "1");
       break;
     case Poison::invalid_utf8:
       add("\"note\":\"\xc3\x28\xff\"");

@@ -12,7 +12,7 @@ class PlainSystem : public System {
   void make_poison(TrafficMessage& message, Poison kind, Random& random, std::int64_t now_ms) final;
 
  protected:
-  // The next event. Returns a member of `data` that views need, which is what gets broken.
+  // The next event. Returns the name of a member that every view of it needs, which is what gets broken.
   virtual std::string_view make_event(TrafficMessage& message, Random& random, std::int64_t now_ms) = 0;
 
  private:
@@ -20,7 +20,7 @@ class PlainSystem : public System {
   std::string_view needed_;
 };
 
-// The event as text that is broken in this way. It has this id, and `member` is a member of its data.
+// The event as text that is broken in this way. It has this id, and a member of this name in it, or in its data.
 std::string broken_event(std::string_view event, std::string_view member, Poison kind, const Uuid& id);
 
 }  // namespace daybook::simulation

@@ -130,7 +130,7 @@ std::string_view SchoolsTraffic::change_case(TrafficMessage& message, Random& ra
   data.end();
   end_event(message.value);
   if (deleted || matter.status == 3) drop(cases_, at);
-  return "version";
+  return "source";
 }
 
 std::string_view SchoolsTraffic::change_alert(TrafficMessage& message, Random& random, std::int64_t now_ms,
@@ -161,7 +161,7 @@ std::string_view SchoolsTraffic::change_alert(TrafficMessage& message, Random& r
   data.uuid("student_id", student_id(matter.student)).utc("raised_at", matter.begun_ms).end();
   end_event(message.value);
   if (matter.status == 2) drop(alerts_, at);
-  return "version";
+  return "source";
 }
 
 std::string_view SchoolsTraffic::change_session(TrafficMessage& message, Random& random, std::int64_t now_ms,

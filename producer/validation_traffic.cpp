@@ -29,7 +29,7 @@ std::string_view ValidationTraffic::make_event(TrafficMessage& message, Random& 
   // Apps differ in size: most of the traffic is of those with a low number.
   std::uint32_t app = static_cast<std::uint32_t>(random.below(apps_.size()));
   if (!random.one_in(4)) app = std::min(app, static_cast<std::uint32_t>(random.below(apps_.size())));
-  if (apps_[app].version == 0 || random.per_mille(2)) return change_app(message, random, now_ms, app);
+  if (apps_[app].version == 0 || random.per_mille(4)) return change_app(message, random, now_ms, app);
   if (apps_[app].rules.empty() || random.per_mille(8)) return change_rule(message, random, now_ms, app);
   return entry(message, random, now_ms, app);
 }
@@ -69,7 +69,7 @@ std::string_view ValidationTraffic::entry(TrafficMessage& message, Random& rando
 
 std::string_view ValidationTraffic::change_app(TrafficMessage& message, Random& random, std::int64_t now_ms,
                                                std::uint32_t app) {
-  const bool removed = apps_[app].version != 0 && random.one_in(20);
+  const bool removed = apps_[app].version != 0 && random.one_in(8);
   message.topic = "validation.apps";
   message.key = app_id(app);
   std::string& out = message.value;

@@ -83,7 +83,7 @@ TEST_CASE("systems: every event is valid by its schema, and goes where that says
     daybook::publishing::OutgoingEvent out;
     std::map<std::string, int> types;
     std::set<std::string> topics, ids;
-    for (const TrafficMessage& message : all(kind, options(40'000))) {
+    for (const TrafficMessage& message : all(kind, options(12'000))) {
       const auto refusals = lines.convert(message.value, out);
       if (!refusals.empty()) FAIL(message.value << " " << refusals[0].pointer << " " << refusals[0].reason);
       REQUIRE(out.topic == message.topic);
@@ -94,7 +94,7 @@ TEST_CASE("systems: every event is valid by its schema, and goes where that says
       ++types[event["type"]];
     }
     CHECK(types.size() == known.size());
-    for (const auto& [type, count] : types) CHECK_MESSAGE(count > 5, type << ": " << count);
+    for (const auto& [type, count] : types) CHECK_MESSAGE(count > 0, type << ": " << count);
     CHECK(topics == std::set<std::string>(kind.topics.begin(), kind.topics.end()));
   }
 }
@@ -102,7 +102,7 @@ TEST_CASE("systems: every event is valid by its schema, and goes where that says
 TEST_CASE("systems: shares are near what is asked; nothing that is sent late is lost") {
   for (const SystemKind& kind : simulation::system_kinds()) {
     CAPTURE(kind.name);
-    TrafficOptions mixed = options(50'000);
+    TrafficOptions mixed = options(20'000);
     mixed.duplicates = 0.02;
     mixed.late = 0.03;
     mixed.poison = 0.04;
@@ -123,9 +123,9 @@ TEST_CASE("systems: shares are near what is asked; nothing that is sent late is 
     for (const auto& [id, value] : copied) {
       if (sent[id] != value) FAIL_CHECK(value);  // of an event that was sent itself, sooner or later
     }
-    CHECK(copies == doctest::Approx(1000).epsilon(0.2));
-    CHECK(late == doctest::Approx(1500).epsilon(0.2));
-    CHECK(poison == doctest::Approx(2000).epsilon(0.15));
+    CHECK(copies == doctest::Approx(400).epsilon(0.25));
+    CHECK(late == doctest::Approx(600).epsilon(0.2));
+    CHECK(poison == doctest::Approx(800).epsilon(0.15));
   }
 }
 
@@ -136,7 +136,7 @@ TEST_CASE("systems: poison is refused by the schemas, has an id of its own, and 
     const auto known = schemas(kind);
     daybook::publishing::EventLines lines({}, &known);
     daybook::publishing::OutgoingEvent out;
-    TrafficOptions mixed = options(10'000);
+    TrafficOptions mixed = options(3'000);
     mixed.poison = 0.2;
     std::set<std::string> ids;
     std::uint64_t empty = 0, broken = 0;
@@ -153,7 +153,7 @@ TEST_CASE("systems: poison is refused by the schemas, has an id of its own, and 
       const std::size_t at = message.value.find(R"("id":")") + 6;
       REQUIRE(ids.insert(message.value.substr(at, 36)).second);
     }
-    CHECK(broken > 1'700);
+    CHECK(broken > 480);
     CHECK(empty == doctest::Approx(broken / 12.0).epsilon(0.1));
   }
 }
@@ -179,7 +179,7 @@ TEST_CASE(
   std::map<std::string, int> quarters;  // by punch: what all its events add up to
   std::map<std::string, int> told;      // what its last one says
   std::set<std::string> over_midnight;
-  TrafficOptions every_zone = options(40'000);
+  TrafficOptions every_zone = options(15'000);
   every_zone.entities = 150;
   for (const TrafficMessage& message : all(kind, every_zone)) {
     const json data = json::parse(message.value)["data"];
@@ -197,7 +197,7 @@ TEST_CASE(
     quarters[data["punch_id"]] += static_cast<int>(std::lround(std::stod(hours) * 4));
     told[data["punch_id"]] = static_cast<int>((end - begin) / 900);
   }
-  CHECK(quarters.size() > 20'000);
+  CHECK(quarters.size() > 10'000);
   CHECK(quarters == told);
   CHECK(zones.size() == 6);
   CHECK(over_midnight.size() == 6);
