@@ -214,7 +214,7 @@ void add_simulate_command(CLI::App& app, int& code) {
   command
       .add_option("--entities,--facilities", options->entities,
                   "How many facilities, apps, students, users or employees; else as many as the system has by default")
-      ->check(CLI::PositiveNumber)
+      ->check(CLI::Range(1, 10'000'000))
       ->option_text("N");
   command.add_option("--days", options->days, "The length of the simulated period")->capture_default_str();
   command.add_option("--start", options->start, "First day of the period; else it ends now (with --out: 2026-01-01)")
