@@ -53,3 +53,13 @@ def test_a_wrong_value_from_a_file_is_said_with_those_of_the_flags(tmp_path):
 def test_help_is_no_mistake():
     done = daybook("publish", "--help")
     assert done.returncode == 0 and "--create-topics" in done.stdout and done.stderr == ""
+
+
+def test_an_unknown_system_is_told_with_the_known_ones():
+    done = daybook("simulate", "schoolz", "--out", "-", "--random-days", "--topic", "a", "--topic-prefix", "b")
+    assert (done.returncode, done.stdout) == (2, "")
+    for system in ["bloodbank", "labor-daily", "live-validation", "schools", "user-context"]:
+        assert system in done.stderr, done.stderr
+    assert "found system schoolz" in done.stderr and "--topic-prefix" in done.stderr
+    other = daybook("simulate", "schools", "--out", "-", "--random-days", "--entities", 10_000_000)
+    assert other.returncode == 2 and "--random-days is for bloodbank" in other.stderr
