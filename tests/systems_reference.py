@@ -109,7 +109,7 @@ class Reading:
         self.dead = 0
         self.topics = set()
 
-    def each(self, kind, **needed):
+    def each(self, kind, /, **needed):
         """The events of a type with the members that are needed, converted."""
         for event in self.log.by_type[kind]:
             self.topics.add(event.topic)
@@ -146,7 +146,7 @@ def app_events(reading, name, width):
             "failed": failed, "error_rate": rounded(Decimal(failed) / len(found), 4),
             "avg_duration_ms": rounded(sum(durations) / len(durations), 3), "min_duration_ms": durations[0],
             "max_duration_ms": durations[-1], "p50_duration_ms": quantile(500), "p95_duration_ms": quantile(950),
-            "p99_duration_ms": quantile(990), "users": pytest.approx(users, rel=0.05, abs=0.5 if users < 10 else 2),
+            "p99_duration_ms": quantile(990), "users": pytest.approx(users, rel=0.05, abs=1 if users < 10 else 2),
         }
 
 
@@ -282,7 +282,7 @@ def labor(reading, by):
             "dealership_name": max(found, key=lambda pair: (pair[0].time, pair[0].position))[1]["dealership_name"]}
         if "employee_id" not in by:
             people = len({data["employee_id"] for _, data in found})
-            row["employees"] = pytest.approx(people, rel=0.05, abs=0.5 if people < 10 else 2)
+            row["employees"] = pytest.approx(people, rel=0.05, abs=1 if people < 10 else 2)
         yield row
 
 
