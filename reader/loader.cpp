@@ -395,7 +395,13 @@ Loader::ListAnswer Loader::query_list(const ListQuery& query, bool on_primary, s
     const std::string column = statements_.column(filter.column);
     switch (filter.test) {
       case Filter::Test::equal:
-        add(column + " = ANY (" + parameter(sql::array_text(filter.operands), type + "[]") + ")");
+        // One value is asked for as such: the rest of its index is then in the list's order, and a page of a long list
+        // is read without sorting all of it. PostgreSQL does not see that of an array with one element.
+        if (filter.operands.size() == 1) {
+          add(column + " = " + parameter(filter.operands.front(), type));
+        } else {
+          add(column + " = ANY (" + parameter(sql::array_text(filter.operands), type + "[]") + ")");
+        }
         break;
       case Filter::Test::at_least:
         add(column + " >= " + parameter(filter.operands.at(0), type));

@@ -166,8 +166,9 @@ def newest(states, key):
     return [row for _, row in last.values() if not row.get("gone")]
 
 
-def entities(reading, name, changed, gone, key=uid, **columns):
+def entities(reading, name, changed, gone, /, **columns):
     """A view of entities with versions: one row for each, of its newest state, unless that says that it is gone."""
+    key = columns.pop("key_type", uid)
     states = [(data["version"], event, {**data, "changed_at": event.time})
               for event, data in reading.each(changed, **{name: key, "version": integer}, **columns)]
     for event, data in reading.each(gone, **{name: key, "version": integer}) if gone else ():
@@ -183,7 +184,7 @@ def validation_rules(reading):
 
 
 def app_config(reading):
-    return entities(reading, "app_id", "validation.app.changed", "validation.app.removed", key=text, name=text,
+    return entities(reading, "app_id", "validation.app.changed", "validation.app.removed", key_type=text, name=text,
                     team=text, enabled=bool, sampling=decimal, settings=dict)
 
 
@@ -287,7 +288,7 @@ def labor(reading, by):
 
 
 def dealerships(reading):
-    for row in entities(reading, "dealership_id", "labor.dealership.changed", None, key=integer, name=text, time_zone=text, town=text,
+    for row in entities(reading, "dealership_id", "labor.dealership.changed", None, key_type=integer, name=text, time_zone=text, town=text,
                         target_hours=integer):
         del row["changed_at"]
         yield row

@@ -2,10 +2,11 @@
 PostgreSQL. Each view's table and what the reader answers equal a computation from the published messages that has nothing
 of Daybook's (tests/systems_reference.py), and the lists that a system is there for are read by an index."""
 
+import gzip
 import json
 import uuid
 from collections import Counter
-from datetime import date, datetime, timezone
+from datetime import date, datetime, timedelta, timezone
 from decimal import Decimal
 from types import SimpleNamespace
 from urllib.parse import urlencode
@@ -18,13 +19,13 @@ from readers import Reader
 from systems_reference import VIEWS, Log, Reading
 
 TRAFFIC = {
-    "live-validation": ["--entities", 6, "--start", "2026-03-02", "--days", 2],
-    "schools": ["--entities", 800, "--start", "2026-01-05", "--days", 120],
+    "live-validation": ["--entities", 10, "--start", "2026-03-02", "--days", 2],
+    "schools": ["--entities", 2000, "--start", "2025-12-01", "--days", 145],
     "user-context": ["--entities", 400, "--start", "2026-03-02", "--days", 60],
     # Clocks change in this month in America on the 8th, in Europe on the 29th.
     "labor-daily": ["--entities", 150, "--start", "2026-03-01", "--days", 31],
 }
-EVENTS = 12000
+EVENTS = 10000
 FAULTS = ["--duplicates", 0.04, "--late", 0.04, "--poison", 0.02, "--seed", 5]
 
 # The lists that issue 6 names: view, the columns of the query, the columns of the order (the key behind it).
@@ -57,6 +58,7 @@ class Stage:
         lines = (folder / "traffic.ndjson").read_bytes().split(b"\n")[:-1]
         assert Counter(lines) == Counter(value for *_, value in self.records)
         self.log = Log(self.records)
+        assert sum(self.log.broken.values()) > EVENTS * 0.008 and len({value for *_, value in self.records}) < EVENTS * 0.98
         daybook.run("migrate")
         self.views = {}
         for name, definition in definitions(system).items():
@@ -200,7 +202,7 @@ def test_tables_equal_the_reference(stage_of, system, name):
     verified = json.loads(stage.daybook.run("verify", stage.views[name].name, "--json").stdout)
     print(verified)
     assert verified["differences"] == 0 and verified["rows"] == len(expected)
-    assert verified["dead_letters"] == reading.dead_letters() > 0
+    assert verified["dead_letters"] == reading.dead_letters()
 
 
 @pytest.mark.parametrize("system,name", EVERY_VIEW)
@@ -234,16 +236,18 @@ def test_lists_are_read_by_an_index(stage_of, system, name, columns, order, desc
         assert rows == list(map(all_shown, wanted))
     # As the reader asks (reader/loader.cpp, sql/templates/reader_list.sql).
     view = stage.views[name]
-    conditions = " AND ".join(f"t.{column} = ANY (%s)" for column in columns)
-    ordered = ", ".join(f"t.{column}{' DESC' if descending else ''}" for column in places)
     types = dict(stage.database.query("SELECT column_name, udt_name FROM information_schema.columns WHERE table_name = %s", view.name))
-    for column in columns:
-        conditions = conditions.replace(f"t.{column} = ANY (%s)", f"t.{column} = ANY (%s::{types[column]}[])")
-    plan = stage.database.query(f"EXPLAIN (FORMAT JSON) SELECT * FROM {view.name} t WHERE {conditions} ORDER BY {ordered} LIMIT 101",
-                                *([value] for value in some[0]))[0][0]
-    nodes = list(plan_nodes(plan[0]["Plan"]))
+    conditions = " AND ".join(f"t.{column} = %s::{types[column]}" for column in columns)
+    ordered = ", ".join(f"t.{column}{' DESC' if descending else ''}" for column in places)
+    statement = f"EXPLAIN (FORMAT JSON) SELECT * FROM {view.name} t WHERE {conditions} ORDER BY {ordered} LIMIT 101"
+    plan = list(plan_nodes(stage.database.query(statement, *some[0])[0][0][0]["Plan"]))
     print(json.dumps(plan))
-    assert any("Index" in node["Node Type"] for node in nodes) and not any(node["Node Type"] == "Seq Scan" for node in nodes)
+    kinds = [node["Node Type"] for node in plan]
+    assert any("Index" in kind for kind in kinds) and "Seq Scan" not in kinds
+    # The index gives the order, too: a page costs the same however long the list is. (Of a short one PostgreSQL may rather
+    # sort all rows; so it is asked what it can do without.)
+    plan = plan_nodes(stage.database.query("SET enable_sort = off; SET enable_incremental_sort = off; " + statement, *some[0])[0][0][0]["Plan"])
+    assert "Sort" not in [node["Node Type"] for node in plan]
 
 
 def plan_nodes(node):
@@ -264,3 +268,21 @@ def test_a_list_of_the_last_days_reads_only_their_partitions(stage_of):
     touched = {node["Relation Name"] for node in plan_nodes(plan[0]["Plan"]) if "Relation Name" in node}
     print(months, touched)
     assert months >= 4 and 1 <= len(touched) <= 2
+
+
+def test_the_audit_is_kept_90_days(stage_of, tmp_path):
+    """The last one to ask the stage of schools: what is older goes to files, the rest is as it was."""
+    stage = stage_of("schools")
+    view = stage.views["audit_log"]
+    before = stage.table("audit_log")
+    newest = max(row["at"] for row in before)
+    printed = stage.daybook.run("archive", view.name, "--to", tmp_path, "--now", newest.isoformat(), "--json").stdout
+    archived = json.loads(printed)["archived"]
+    after = stage.table("audit_log")
+    bound = (newest - timedelta(days=90)).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
+    key = lambda row: row["entry_id"]
+    assert archived and sorted(after, key=key) == sorted((row for row in before if row["at"] >= bound), key=key) and 0 < len(after) < len(before)
+    lines = sum(len(gzip.decompress(file.read_bytes()).splitlines()) - 1 for file in tmp_path.glob("*.csv.gz"))
+    assert lines == len(before) - len(after)
+    assert json.loads(stage.daybook.run("verify", view.name, "--json").stdout)["differences"] == 0
+    wait_until(lambda: len(stage.read_list("audit_log")) == len(after), "the reader forgot what was archived")
