@@ -32,6 +32,9 @@ Log addressed_to(const std::string& name, const std::string& original, Log log) 
       const std::string quoted = "\"" + original + "\"";
       const std::size_t at = record.value ? record.value->find(quoted) : std::string::npos;
       if (at != std::string::npos) record.value->replace(at, quoted.size(), "\"" + name + "\"");
+      for (auto& [header, value] : record.headers) {
+        if (value == original) value = name;  // outside CloudEvents
+      }
     }
   }
   return log;
