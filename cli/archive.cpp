@@ -97,6 +97,8 @@ int archive(const ArchiveOptions& options) {
   const std::int64_t before = microseconds_now(options) - keep_days * 86'400'000'000;
   if (!options.dry_run && !fs::is_directory(options.folder))
     throw UsageError("--to " + options.folder + ": there is no such folder");
+  if (!options.dry_run && !sql::lock_for_archiving(*connection, generation.id))
+    throw RetryError("archive: another run is at " + options.view + "; try again when it has ended");
 
   nlohmann::ordered_json report = {{"view", options.view},
                                    {"keep_days", keep_days},

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <utility>
 
 #include "core/json_pointer.h"
@@ -24,6 +25,9 @@ struct Place : JsonPointer {
   // "member /data/x" or "header x", for messages.
   std::string shown() const { return header.empty() ? "member " + text : "header " + header; }
 };
+
+// What Debezium writes in place of a large value that an update left as it was (unavailable.value.placeholder).
+inline constexpr std::string_view unavailable_value = "__debezium_unavailable_value";
 
 struct Envelope {
   enum class Kind { cloudevents, debezium, plain };

@@ -9,6 +9,17 @@
 
 namespace daybook::sql {
 
+bool lock_for_archiving(pqxx::connection& connection, int generation) {
+  try {
+    pqxx::nontransaction transaction(connection);
+    return transaction.exec("SELECT pg_try_advisory_lock(1684108397, " + std::to_string(generation) + ")")
+        .at(0)[0]
+        .as<bool>();
+  } catch (...) {
+    postgres::rethrow("database: locking a log for archiving");
+  }
+}
+
 std::vector<LogPartition> log_partitions(pqxx::connection& connection, int generation) {
   try {
     pqxx::nontransaction transaction(connection);

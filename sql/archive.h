@@ -19,6 +19,9 @@ struct LogPartition {
   std::int64_t rows_estimated = 0;  // by PostgreSQL's statistics
 };
 
+// One run at a time for a view, until the connection ends. False: another one is at it. Throws RetryError.
+bool lock_for_archiving(pqxx::connection& connection, int generation);
+
 // In the order of time. Throws RetryError.
 std::vector<LogPartition> log_partitions(pqxx::connection& connection, int generation);
 

@@ -98,7 +98,7 @@ std::string latest_rows_step(const ViewDefinition& view, std::map<std::string, s
   values["row_matches"] = join(w.row_matches, " AND ");
   values["state_matches"] = join(w.state_matches, " AND ");
   values["state_is_in_place"] = join(w.state_matches, " AND ") +
-                                " AND s.part = b.part AND (s.version, s.topic, s.partition, s.record_offset)"
+                                " AND s._part = b.part AND (s._version, s._topic, s._partition, s._record_offset)"
                                 " = (b.version, b.topic, b.partition, b.record_offset)";
   values["gone_json"] = key_json(view, gone_keys);
   values["assignments"] = join(assignments, ", ");

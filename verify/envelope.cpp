@@ -38,7 +38,8 @@ std::string text_of(const json& value) {
 
 std::string position_of(const LogRecord& record, const Event& event) {
   const std::string original = event.redrive.empty() ? "" : text_of(header_of(record, "daybookposition"));
-  return original.empty() ? std::to_string(record.partition) + "/" + std::to_string(record.offset) : original;
+  return std::string(record.topic) + "/" +
+         (original.empty() ? std::to_string(record.partition) + "/" + std::to_string(record.offset) : original);
 }
 
 // The payload of a record or key that a converter with schemas wrote; else all of it.

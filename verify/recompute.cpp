@@ -194,6 +194,11 @@ std::optional<StateChange> Recomputation::read_state(const SourceRule& rule, con
   }
   for (const Setting& setting : rule.settings) {
     const ValueColumn& column = definition_.columns[setting.column];
+    if (rule.envelope.kind == Envelope::Kind::debezium &&
+        value_at(event, record, setting.member) == json(std::string(unavailable_value))) {
+      rejection = {"member", setting.member.shown() + " is Debezium's placeholder of a value that is not there"};
+      return std::nullopt;
+    }
     if (!read_value(column, value_at(event, record, setting.member), value_at(exact, record, setting.member),
                     setting.member.unit, state.values[setting.column])) {
       rejection = {"member", setting.member.shown() + " is missing or does not fit column " + column.name};

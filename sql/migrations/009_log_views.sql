@@ -51,22 +51,28 @@ CREATE OR REPLACE FUNCTION daybook.detach_partition(p_generation int, p_begins t
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     v_partition daybook.log_partition;
+    v_ends timestamptz;
     v_parent text;
 BEGIN
     PERFORM pg_advisory_xact_lock(1684108395, p_generation);
-    SELECT p.* INTO v_partition FROM daybook.log_partition p
+    SELECT p.ends INTO v_ends FROM daybook.log_partition p
     WHERE p.generation = p_generation AND p.begins = p_begins AND p.detached_at IS NULL;
     IF NOT FOUND THEN
         RETURN;  -- another run did it
     END IF;
     SELECT g.table_oid::regclass::text INTO v_parent FROM daybook.generation g WHERE g.id = p_generation;
     PERFORM set_config('lock_timeout', '200ms', true);  -- not for the lock of the view
-    EXECUTE format('ALTER TABLE %s DETACH PARTITION %s', v_parent, v_partition.table_name);
-    UPDATE daybook.log_partition p SET detached_at = clock_timestamp()
-    WHERE p.generation = p_generation AND p.begins = p_begins;
+    -- With those before it that came since the caller looked: the next run writes them.
+    FOR v_partition IN SELECT p.* FROM daybook.log_partition p
+                       WHERE p.generation = p_generation AND p.begins <= p_begins AND p.detached_at IS NULL
+                       ORDER BY p.begins LOOP
+        EXECUTE format('ALTER TABLE %s DETACH PARTITION %s', v_parent, v_partition.table_name);
+        UPDATE daybook.log_partition p SET detached_at = clock_timestamp()
+        WHERE p.generation = p_generation AND p.begins = v_partition.begins;
+    END LOOP;
     WITH head AS (
         UPDATE daybook.view_head h
-        SET rows_from = GREATEST(h.rows_from, v_partition.ends), seq = h.seq + 1, nonce = gen_random_uuid()
+        SET rows_from = GREATEST(h.rows_from, v_ends), seq = h.seq + 1, nonce = gen_random_uuid()
         WHERE h.generation = p_generation RETURNING h.seq, h.nonce, h.change_slot)
     INSERT INTO daybook.change (generation, slot, seq, nonce, committed_at, kind, topics, partitions, next_offsets, body)
     SELECT p_generation, h.change_slot, h.seq, h.nonce, clock_timestamp(), 'reset', '{}', '{}', '{}', '' FROM head h;

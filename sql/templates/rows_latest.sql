@@ -4,14 +4,14 @@
     --    Then the rows of those that are in place now. (What was in place before is written again with the same values.)
     IF cardinality(p_k1) > 0 THEN
         v_tells_rows := cardinality(p_k1) <= {{feed_rows_max}};
-        INSERT INTO {{state_table}} AS s ({{key_columns}}, part, version, topic, partition, record_offset, gone)
+        INSERT INTO {{state_table}} AS s ({{key_columns}}, _part, _version, _topic, _partition, _record_offset, _gone)
         SELECT {{key_values}}, b.part, b.version, b.topic, b.partition, b.record_offset, b.gone
         FROM unnest({{order_arguments}}) AS b ({{order_names}})
-        ON CONFLICT ({{key_columns}}, part) DO UPDATE
-        SET version = excluded.version, topic = excluded.topic, partition = excluded.partition,
-            record_offset = excluded.record_offset, gone = excluded.gone
-        WHERE (s.version, s.topic, s.partition, s.record_offset)
-              < (excluded.version, excluded.topic, excluded.partition, excluded.record_offset);
+        ON CONFLICT ({{key_columns}}, _part) DO UPDATE
+        SET _version = excluded._version, _topic = excluded._topic, _partition = excluded._partition,
+            _record_offset = excluded._record_offset, _gone = excluded._gone
+        WHERE (s._version, s._topic, s._partition, s._record_offset)
+              < (excluded._version, excluded._topic, excluded._partition, excluded._record_offset);
         GET DIAGNOSTICS v_updated = ROW_COUNT;
         -- A row is there while one of its parts is.
         IF v_updated > 0 AND true = ANY (p_gone) THEN
@@ -19,7 +19,7 @@
                 DELETE FROM {{table}} t
                 USING unnest({{key_arguments}}, p_gone) AS b ({{key_names}}, gone)
                 WHERE b.gone AND {{row_matches}}
-                  AND NOT EXISTS (SELECT FROM {{state_table}} s WHERE {{state_matches}} AND NOT s.gone)
+                  AND NOT EXISTS (SELECT FROM {{state_table}} s WHERE {{state_matches}} AND NOT s._gone)
                 RETURNING CASE WHEN v_tells_rows THEN {{gone_json}} END AS json)
             SELECT concat_ws(',', string_agg(changed.json, ',')) INTO v_body FROM changed;
         END IF;

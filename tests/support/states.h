@@ -21,23 +21,23 @@ namespace daybook::test {
 inline ViewDefinition people() {
   static constexpr const char* text = R"({
     "view": "people", "kind": "latest",
-    "key": [{"name": "team", "type": "text"}, {"name": "id", "type": "int"}],
+    "key": [{"name": "part", "type": "text"}, {"name": "id", "type": "int"}],
     "columns": [
       {"name": "name", "type": "text", "required": true}, {"name": "hired", "type": "date"},
       {"name": "rate", "type": "decimal", "scale": 3}, {"name": "active", "type": "boolean"},
       {"name": "notes", "type": "json"}, {"name": "badge", "type": "uuid"},
       {"name": "since", "type": "timestamp"}, {"name": "floor", "type": "int"}, {"name": "seen", "type": "bigint"}],
     "sources": [
-      {"topic": "staff", "event": "employee", "key": {"team": "/data/team", "id": "/data/id"}, "version": "/data/v",
+      {"topic": "staff", "event": "employee", "key": {"part": "/data/team", "id": "/data/id"}, "version": "/data/v",
        "set": {"name": "/data/name", "hired": "/data/hired", "rate": "/data/rate", "active": "/data/active",
                "notes": "/data/notes"}},
-      {"topic": "badges", "event": "badge", "key": {"team": "/data/team", "id": "/data/id"}, "version": "/data/v",
+      {"topic": "badges", "event": "badge", "key": {"part": "/data/team", "id": "/data/id"}, "version": "/data/v",
        "set": {"badge": "/data/badge", "since": "/data/since"}},
-      {"topic": "badges", "event": "no_badge", "key": {"team": "/data/team", "id": "/data/id"}, "version": "/data/v",
+      {"topic": "badges", "event": "no_badge", "key": {"part": "/data/team", "id": "/data/id"}, "version": "/data/v",
        "delete": ["badge", "since"]},
-      {"topic": "places", "event": "place", "key": {"team": "/data/team", "id": "/data/id"}, "version": "/data/v",
+      {"topic": "places", "event": "place", "key": {"part": "/data/team", "id": "/data/id"}, "version": "/data/v",
        "set": {"floor": "/data/floor", "seen": "/data/seen"}},
-      {"topic": "staff", "event": "left", "key": {"team": "/data/team", "id": "/data/id"}, "version": "/data/v",
+      {"topic": "staff", "event": "left", "key": {"part": "/data/team", "id": "/data/id"}, "version": "/data/v",
        "delete": true}]})";
   DefinitionOrMistakes read = read_definition(text);
   if (const auto* mistakes = std::get_if<std::vector<DefinitionMistake>>(&read)) FAIL(to_string(mistakes->front()));

@@ -109,25 +109,25 @@ TEST_CASE("envelopes: the same change of a database is one event, however often 
   CHECK(identity(change(source, R"({"id":2})")) != first);
   CHECK(identity(change(source, "\xff\x01")) == "ff01" + first.substr(first.find(" c")));
   // Without a key, many rows may have one place in the database's log.
-  CHECK(identity(change(source, std::nullopt), 5) == "2/5");
-  CHECK(identity(change(source, "null"), 6) == "2/6");
-  CHECK(identity(change(source, ""), 7) == "2/7");
+  CHECK(identity(change(source, std::nullopt), 5) == "t/2/5");
+  CHECK(identity(change(source, "null"), 6) == "t/2/6");
+  CHECK(identity(change(source, ""), 7) == "t/2/7");
 }
 
 TEST_CASE("envelopes: a record without an id is identified by its position, a redriven copy by its original's") {
   const ViewDefinition view = view_with(json::parse(R"({"type": "/kind"})"), "/day", "c", "/n");
   const OwnedRecord wrong = {"k", R"({"kind": "c", "day": "2026-03-07", "n": "1"})", {{"x", "kept"}}};
-  CHECK(decoded(view, wrong, 3, 42).id == "3/42");
+  CHECK(decoded(view, wrong, 3, 42).id == "t/3/42");
   const OwnedRecord again = made(wrong, view, {"/n=1"});
   CHECK(decoded(view, again, 0, 99).outcome == Outcome::contributes);
-  CHECK(decoded(view, again, 0, 99).id == "3/42");
-  CHECK(decoded(view, again, 1, 100).id == "3/42");  // published twice, it counts once
+  CHECK(decoded(view, again, 0, 99).id == "t/3/42");
+  CHECK(decoded(view, again, 1, 100).id == "t/3/42");  // published twice, it counts once
   CHECK(again.headers.size() == 3);
   CHECK(again.headers.front().second == "kept");
   // A position that nobody redrove to this view does not count.
   OwnedRecord forged = wrong;
   forged.headers = {{"daybookposition", "3/42"}};
-  CHECK(decoded(view, forged, 0, 99).id == "0/99");
+  CHECK(decoded(view, forged, 0, 99).id == "t/0/99");
   // A redriven one that failed again keeps the first position.
   OwnedRecord moved = again;
   moved.headers.back().second = "1/1";

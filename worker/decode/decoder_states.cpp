@@ -61,6 +61,14 @@ bool Decoder::apply_states(const Rule& rule, const Record& record, DecodedEvent&
       append_nulls(set);
       const MemberValue value = json_.find(path);
       const ValueColumn& type = view_.columns[set];
+      if (rule.source->envelope.kind == Envelope::Kind::debezium && value.as_string() == unavailable_value) {
+        const auto setting = std::find_if(rule.source->settings.begin(), rule.source->settings.end(),
+                                          [set = set](const Setting& s) { return s.column == set; });
+        return reject(event, "member",
+                      setting->member.shown() +
+                          " is Debezium's placeholder of a value that did not change and is not in PostgreSQL's log;"
+                          " expected the value (REPLICA IDENTITY FULL has it there)");
+      }
       if ((type.required && value.is_null()) || !state_values::append(type, value, json_, path, event.values)) {
         const auto setting = std::find_if(rule.source->settings.begin(), rule.source->settings.end(),
                                           [set = set](const Setting& s) { return s.column == set; });

@@ -100,7 +100,7 @@ std::optional<std::int64_t> MemberValue::as_instant(TimeUnit unit) const {
     return text ? parse_microseconds(*text) : std::nullopt;
   }
   std::optional<std::int64_t> count = as_integer();
-  if (kind_ == Kind::attribute) {
+  if (kind_ == Kind::attribute && is_header_) {
     std::int64_t digits = 0;
     const char* const end = attribute_.data() + attribute_.size();
     const auto [behind, error] = std::from_chars(attribute_.data(), end, digits);
@@ -129,7 +129,7 @@ std::optional<std::int64_t> MemberValue::as_seconds(TimeUnit unit) const {
 MemberValue JsonEvent::header(std::string_view name) const {
   MemberValue found;
   for (const Header& header : headers_) {
-    if (header.name == name) found = is_utf8(header.value) ? MemberValue(header.value) : MemberValue();
+    if (header.name == name) found = is_utf8(header.value) ? MemberValue::of_header(header.value) : MemberValue();
   }
   return found;
 }
@@ -141,10 +141,15 @@ void JsonEvent::read_marks(const Record& record) {
   redriven_position_ = redrive_.empty() ? std::string_view() : header(position_header).as_string().value_or("");
 }
 
-// "partition/offset": what identifies a record without an id. A redriven copy has that of its original.
-std::string_view JsonEvent::position_of(const Record& record) {
-  if (!redriven_position_.empty()) return redriven_position_;
-  id_text_ = std::to_string(record.partition) + "/" + std::to_string(record.offset);
+// "topic/partition/offset": what identifies a record without an id, whatever its source says. A redriven copy has that
+// of its original.
+std::string_view JsonEvent::position_of(const Record& record, const std::string& topic) {
+  id_text_ = topic + "/";
+  if (redriven_position_.empty()) {
+    id_text_ += std::to_string(record.partition) + "/" + std::to_string(record.offset);
+  } else {
+    id_text_ += redriven_position_;
+  }
   return id_text_;
 }
 
@@ -175,7 +180,7 @@ std::optional<Rejection> JsonEvent::read_plain(const Record& record, const Envel
   if (says_source) no_source = read_part(paths.source, "source", source_text_);
   if (says_source) source_ = source_text_;
   if (paths.id.path.empty()) {
-    id_ = position_of(record);
+    id_ = position_of(record, paths.topic);
   } else {
     if (std::optional<Rejection> rejection = read_part(paths.id, "id", id_text_)) return rejection;
     id_ = id_text_;
@@ -276,7 +281,7 @@ std::optional<Rejection> JsonEvent::read_debezium(const Record& record, const En
     return envelope("member /source is " + source.describe() + "; expected a change event's object of that name");
   read_record_key(record);
   if (key_text_.empty()) {
-    id_ = position_of(record);
+    id_ = position_of(record, paths.topic);
     return std::nullopt;
   }
   std::sort(source_block_.begin(), source_block_.end(),

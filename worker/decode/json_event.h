@@ -55,7 +55,14 @@ class MemberValue {
  public:
   MemberValue() = default;
   explicit MemberValue(simdjson::dom::element json) : json_(json), kind_(Kind::json) {}
+  // An attribute of a CloudEvent in binary mode: a text, as in structured mode.
   explicit MemberValue(std::string_view attribute) : attribute_(attribute), kind_(Kind::attribute) {}
+  // A header that a place names: there a count of units is written in digits.
+  static MemberValue of_header(std::string_view text) {
+    MemberValue value(text);
+    value.is_header_ = true;
+    return value;
+  }
 
   bool missing() const { return kind_ == Kind::missing; }
   bool is_null() const { return kind_ == Kind::missing || (kind_ == Kind::json && json_.is_null()); }
@@ -83,6 +90,7 @@ class MemberValue {
 
  private:
   enum class Kind { missing, json, attribute };
+  bool is_header_ = false;
   simdjson::dom::element json_;
   std::string_view attribute_;
   Kind kind_ = Kind::missing;
@@ -155,7 +163,7 @@ class JsonEvent {
   void unwrap(simdjson::dom::element payload);
   void read_record_key(const Record& record);
   MemberValue header(std::string_view name) const;
-  std::string_view position_of(const Record& record);
+  std::string_view position_of(const Record& record, const std::string& topic);
   std::optional<Rejection> read_part(const EnvelopePaths::Part& part, const char* name, std::string& text);
   std::optional<Rejection> check_envelope(const Attributes& attributes);
   std::optional<Rejection> check_nested(simdjson::dom::element value, Members& scratch, bool top);
