@@ -117,8 +117,6 @@ function draw_facts(view, row, changed) {
 function draw_row(view, row, before, changed) {
   draw_cards(view, row, before, changed);
   draw_facts(view, row, changed);
-  const marked = find("figures").querySelectorAll(".changed");
-  if (marked.length) requestAnimationFrame(() => requestAnimationFrame(() => marked.forEach((one) => one.classList.remove("changed"))));
 }
 
 function draw_history(view, rows, today) {
