@@ -12,6 +12,8 @@ set_target_properties(${sanitized} test_support simulation_world PROPERTIES
 # These have names in an unnamed namespace that others of their target have, too.
 set_source_files_properties(worker/intake/kafka_source.cpp TARGET_DIRECTORY daybook_worker
   PROPERTIES SKIP_UNITY_BUILD_INCLUSION ON)
+set_source_files_properties(producer/user_context_traffic.cpp TARGET_DIRECTORY daybook_publishing
+  PROPERTIES SKIP_UNITY_BUILD_INCLUSION ON)
 set_source_files_properties(verify/report.cpp TARGET_DIRECTORY daybook_recompute
   PROPERTIES SKIP_UNITY_BUILD_INCLUSION ON)
 # simulation_defects has a batch.cpp of its own, which takes the place of this one.

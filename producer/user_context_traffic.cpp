@@ -29,6 +29,12 @@ void begin(TrafficMessage& message, Random& random, std::int64_t now_ms, std::st
   begin_event(message.value, random_uuid(random), app, type, now_ms);
 }
 
+std::string capitalized(std::string_view name) {
+  std::string text(name);
+  text[0] = static_cast<char>(text[0] - 'a' + 'A');
+  return text;
+}
+
 }  // namespace
 
 std::string_view UserContextTraffic::make_event(TrafficMessage& message, Random& random, std::int64_t now_ms) {
@@ -66,8 +72,7 @@ std::string_view UserContextTraffic::employee(TrafficMessage& message, Random& r
   begin(message, random, now_ms, "directory.employees", "/directory/people", "directory.employee.changed", user);
   Members data(message.value);
   data.text("email", message.key).number("employee_id", 100'000 + user);
-  std::string name = std::string(first_names[user % 8]) + " " + std::string(last_names[user / 8 % 8]);
-  name[0] = static_cast<char>(name[0] - 'a' + 'A');
+  const std::string name = capitalized(first_names[user % 8]) + " " + capitalized(last_names[user / 8 % 8]);
   data.text("name", name).text("title", titles[random.below(titles.size())]);
   data.text("department", departments[random.below(departments.size())]).boolean("active", !random.one_in(20));
   data.text("phone", "+254700" + std::to_string(100'000 + user % 900'000));
