@@ -16,6 +16,11 @@ export class Problem extends Error {
   }
 }
 
+// JSON, with numbers of more digits than JavaScript's have kept as their text: decimals have up to 18 digits. Browsers
+// that can't (before 2025) round them.
+export const parse = (text) => JSON.parse(text, (_, value, context) =>
+  typeof value === "number" && JSON.rawJSON && context.source.replace(/\D/g, "").length > 15 ? JSON.rawJSON(context.source) : value);
+
 async function get(url) {
   let response;
   try {
@@ -23,7 +28,7 @@ async function get(url) {
   } catch {
     throw new Problem(0, "The reader does not answer.");
   }
-  const body = await response.json().catch(() => ({}));
+  const body = await response.text().then(parse).catch(() => ({}));
   if (!response.ok) throw new Problem(response.status, body.detail ?? `The reader answered with ${response.status}.`);
   const age = response.headers.get("Daybook-Age");
   return { body, age_ms: age === null ? null : Number(age) };

@@ -1,10 +1,10 @@
-// A small chart of one column over days: a stepped level for balances, bars for flows. Pointer, touch and arrow keys
+// A small chart of one column of numbers over days: a stepped level for balances, else bars. Pointer, touch and arrow keys
 // move a cursor that tells the day's value.
 import { long_day, short_day } from "./days.js";
+import { plain } from "./values.js";
 
 const space = "http://www.w3.org/2000/svg";
 const width = 360, height = 150, left = 44, right = 6, top = 8, bottom = 22;
-const format = new Intl.NumberFormat();
 const compact = new Intl.NumberFormat(undefined, { notation: "compact" });
 
 function element(name, attributes, text) {
@@ -14,20 +14,23 @@ function element(name, attributes, text) {
   return made;
 }
 
-// Round marks that hold the values, zero among them.
-function marks_of(values) {
+// Round marks that hold the values, zero among them; `least` lies between two.
+function marks_of(values, least) {
   const low = Math.min(0, ...values), high = Math.max(0, ...values);
-  const rough = Math.max((high - low) / 3, 1);
+  const rough = Math.max((high - low) / 3, least);
   const unit = 10 ** Math.floor(Math.log10(rough));
-  const step = [1, 2, 5, 10].map((n) => n * unit).find((n) => n >= rough);
+  const step = [1, 2, 5, 10].map((n) => n * unit).find((n) => n >= rough) ?? 10 * unit;
   const marks = [];
   for (let at = Math.floor(low / step); at <= Math.ceil(high / step); ++at) marks.push(at * step);
   return marks.length > 1 ? marks : [0, step];
 }
 
-// Draws `points` ([{day, value}]) into `figure`, a <figure> with an <h3> and a <p class="at">; again at any time.
-export function draw_chart(figure, points, { title, is_level }) {
-  const marks = marks_of(points.map((point) => point.value));
+// Draws `points` ([{day, value}], `value` null where there is none) into `figure`, a <figure> with an <h3> and a
+// <p class="at">; again at any time. `text`: what a value is to people, `least`: the step between two values.
+export function draw_chart(figure, all, { title, is_level, text, least }) {
+  const points = all.map(({ day, value }) => ({ day, value: value === null ? null : Number(plain(value)), text: text(value) }));
+  const known = points.filter((point) => point.value !== null);
+  const marks = marks_of(known.map((point) => point.value), least);
   const low = marks[0], high = marks[marks.length - 1];
   const slot = (width - left - right) / points.length;
   const x = (i) => left + i * slot;
@@ -37,8 +40,8 @@ export function draw_chart(figure, points, { title, is_level }) {
   const svg = element("svg", {
     viewBox: `0 0 ${width} ${height}`, role: "img", tabindex: "0",
     "aria-label": `${title} from ${long_day(points[0].day)} to ${long_day(last.day)}: ` +
-      `lowest ${format.format(Math.min(...points.map((p) => p.value)))}, ` +
-      `highest ${format.format(Math.max(...points.map((p) => p.value)))}, last ${format.format(last.value)}. ` +
+      (known.length === 0 ? "no values. " : `lowest ${text(Math.min(...known.map((p) => p.value)))}, ` +
+        `highest ${text(Math.max(...known.map((p) => p.value)))}, last ${last.text}. `) +
       "Left and right arrow keys read each day.",
   });
   for (const mark of marks) {
@@ -54,7 +57,7 @@ export function draw_chart(figure, points, { title, is_level }) {
     svg.append(element("polygon", { class: "area", points: `${x(0)},${y(0)} ${line} ${x(points.length)},${y(0)}` }));
     svg.append(element("polyline", { class: "level", points: line }));
   } else {
-    points.forEach((p, i) => svg.append(element("rect", {
+    points.forEach((p, i) => p.value !== null && svg.append(element("rect", {
       class: "bar", x: x(i) + slot * 0.15, width: slot * 0.7, rx: 1.5,
       y: Math.min(y(p.value), y(0)), height: Math.abs(y(p.value) - y(0)),
     })));
@@ -70,7 +73,7 @@ export function draw_chart(figure, points, { title, is_level }) {
     cursor.setAttribute("x1", middle);
     cursor.setAttribute("x2", middle);
     cursor.setAttribute("visibility", by_person ? "visible" : "hidden");
-    told.textContent = `${long_day(points[at].day)}: ${format.format(points[at].value)}`;
+    told.textContent = `${long_day(points[at].day)}: ${points[at].text}`;
   };
   const at_pointer = (event) => {
     const box = svg.getBoundingClientRect();

@@ -15,16 +15,17 @@ export const short_day = (day) =>
   new Intl.DateTimeFormat(undefined, { timeZone: "UTC", day: "numeric", month: "short" }).format(new Date(`${day}T00:00:00Z`));
 
 // The value of a column on each of `count` days up to `last`. A day without a row has the level of the day before where
-// the column is a balance, and zero where it is a flow. `rows`: day -> row, with one before the first day if there is any.
+// the column is a balance, zero where it is a flow, and else no value: null. `rows`: day -> row, with one before the first day if there is any.
 export function series(rows, column, last, count) {
   const first = add_days(last, 1 - count);
   const before = [...rows.keys()].filter((day) => day < first).sort().pop();
-  let level = before === undefined ? 0 : Number(rows.get(before)[column.name]);
+  let level = before === undefined ? 0 : rows.get(before)[column.name];
+  const without = ["sum", "count", "distinct"].includes(column.value) ? 0 : null;
   const values = [];
   for (let i = 0; i < count; ++i) {
     const day = add_days(first, i);
     const row = rows.get(day);
-    const value = row ? Number(row[column.name]) : column.value === "balance" ? level : 0;
+    const value = row ? row[column.name] : column.value === "balance" ? level : without;
     if (column.value === "balance") level = value;
     values.push({ day, value });
   }

@@ -1,15 +1,17 @@
-// The dashboard: one view and key, today's figures, the last 30 days, kept up to date by the reader's change events.
+// The dashboard: one view and key, its figures and texts (of today where the key has a date, and of the last 30 days),
+// kept up to date by the reader's change events.
 // What is shown stands in the address, so that it can be kept and sent.
 import * as api from "./api.js";
 import { draw_chart } from "./chart.js";
 import { add_days, long_day, series, today_in } from "./days.js";
+import { is_number, is_same, is_time, number_text, plain, text_of } from "./values.js";
 
 const day_count = 30;
 const format = new Intl.NumberFormat();
 const find = (id) => document.getElementById(id);
 
 let views = [];
-let shown = null;  // {view, key, rows, came, stop}: what is on the screen; `came`: what a reload must not lose
+let shown = null;  // {view, key, rows, came, was_there, stop}: what is on the screen; `came`: what a reload must not lose
 
 const words = (name) => name.charAt(0).toUpperCase() + name.slice(1).replaceAll("_", " ");
 const date_column = (view) => view.key.find((column) => column.type === "date");
@@ -20,6 +22,14 @@ function make(name, attributes = {}, ...children) {
   for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
   made.append(...children);
   return made;
+}
+
+// A value as its type wants it; times tell their exact text when pointed at.
+function value_of(column, value) {
+  const text = text_of(column, value);
+  if (value === null || value === undefined) return make("span", { role: "img", "aria-label": "no value" }, text);
+  if (is_time(column)) return make("time", { datetime: value, title: value }, text);
+  return column.type === "json" ? make("code", {}, text) : text;
 }
 
 function say(text) {
@@ -65,12 +75,12 @@ async function show_keys(view, values) {
   const { body } = await api.list(view.name, {});
   if (find("view").value !== view.name) return;
   for (const column of entity_columns(view)) {
-    const known = [...new Set(body.rows.map((row) => String(row[column.name])))].sort();
+    const known = [...new Set(body.rows.map((row) => String(plain(row[column.name]))))].sort();
     find(`known-${column.name}`)?.replaceChildren(...known.map((value) => make("option", { value })));
   }
   const first = body.rows[0];
   if (first && entity_columns(view).every((column) => !values[column.name])) {
-    for (const column of entity_columns(view)) find("keys").querySelector(`[name="${column.name}"]`).value = first[column.name];
+    for (const column of entity_columns(view)) find("keys").querySelector(`[name="${column.name}"]`).value = plain(first[column.name]);
   }
 }
 
@@ -81,50 +91,73 @@ const chosen_key = (view) =>
 // ---- showing ----
 
 function draw_cards(view, row, before, changed) {
-  const cards = view.columns.map((column) => {
+  if (!row && !before) return find("cards").replaceChildren();
+  const cards = view.columns.filter(is_number).map((column) => {
     const card = make("article", { class: "card" },
       make("h3", {}, words(column.name)),
-      make("p", { class: "figure" }, row ? format.format(row[column.name]) : "–"));
+      make("p", { class: "figure" }, value_of(column, row?.[column.name])));
     if (before) {
       card.append(make("p", { class: "against" }, column.value === "balance"
-        ? `${new Intl.NumberFormat(undefined, { signDisplay: "exceptZero" }).format((row?.[column.name] ?? 0) - before[column.name])} since yesterday`
-        : `Yesterday ${format.format(before[column.name])}`));
+        ? `${number_text(column, plain(row?.[column.name] ?? 0) - plain(before[column.name]), { signDisplay: "exceptZero" })} since yesterday`
+        : `Yesterday ${text_of(column, before[column.name])}`));
     }
     if (changed?.has(column.name)) card.classList.add("changed");
     return card;
   });
   find("cards").replaceChildren(...cards);
-  if (changed?.size) requestAnimationFrame(() => requestAnimationFrame(() => cards.forEach((card) => card.classList.remove("changed"))));
+}
+
+// What is no number, as a list.
+function draw_facts(view, row, changed) {
+  const facts = view.columns.filter((column) => row && !is_number(column)).map((column) =>
+    make("div", changed?.has(column.name) ? { class: "changed" } : {}, make("dt", {}, words(column.name)), make("dd", {}, value_of(column, row[column.name]))));
+  find("facts").replaceChildren(...facts);
+}
+
+function draw_row(view, row, before, changed) {
+  draw_cards(view, row, before, changed);
+  draw_facts(view, row, changed);
 }
 
 function draw_history(view, rows, today) {
   const all = view.columns.map((column) => ({ column, points: series(rows, column, today, day_count) }));
-  if (find("charts").childElementCount !== all.length) {
-    find("charts").replaceChildren(...all.map(({ column }) =>
+  const numbers = all.filter(({ column }) => is_number(column));
+  if (find("charts").childElementCount !== numbers.length) {
+    find("charts").replaceChildren(...numbers.map(({ column }) =>
       make("figure", { class: "card chart" }, make("h3", {}, words(column.name)), make("p", { class: "at" }))));
   }
-  all.forEach(({ column, points }, i) =>
-    draw_chart(find("charts").children[i], points, { title: words(column.name), is_level: column.value === "balance" }));
+  numbers.forEach(({ column, points }, i) => draw_chart(find("charts").children[i], points, {
+    title: words(column.name), is_level: column.value === "balance", text: (value) => text_of(column, value), least: 10 ** -(column.scale ?? 0),
+  }));
 
   const head = make("tr", {}, make("th", { scope: "col" }, "Day"), ...view.columns.map((c) => make("th", { scope: "col" }, words(c.name))));
   const lines = all[0].points.map(({ day }, i) => make("tr", {}, make("th", { scope: "row" }, long_day(day)),
-    ...all.map(({ points }) => make("td", {}, format.format(points[i].value))))).reverse();
+    ...all.map(({ column, points }) => make("td", {}, value_of(column, points[i].value))))).reverse();
   find("table").replaceChildren(make("caption", { class: "unseen" }, "The last 30 days, newest first"),
     make("thead", {}, head), make("tbody", {}, ...lines));
 }
 
+// What a row of a view without a date is.
+function title_of(view, key) {
+  if (view.kind === "latest") return "Newest state";
+  const time = view.key.find(is_time);
+  const text = time ? text_of(time, key[time.name]) : "";
+  if (view.kind === "log") return `Entry of ${text}`;
+  return time ? `${words(time.type)} from ${text}` : "All so far";
+}
+
 function draw(changed) {
-  const { view, rows } = shown;
+  const { view, key, rows } = shown;
   const date = date_column(view);
   if (!date) {
-    draw_cards(view, rows.get(""), null, changed);
-    return;
+    find("figures-title").textContent = title_of(view, key);
+    return draw_row(view, rows.get(""), null, changed);
   }
   const today = today_in(date.time_zone);
   const before = [...rows.keys()].filter((day) => day <= today).sort().pop();
   const value_on = (day) => Object.fromEntries(view.columns.map((column) => [column.name, series(rows, column, day, 1)[0].value]));
   find("figures-title").textContent = `Today, ${long_day(today)}`;
-  draw_cards(view, before === undefined ? null : value_on(today), value_on(add_days(today, -1)), changed);
+  draw_row(view, before === undefined ? null : value_on(today), value_on(add_days(today, -1)), changed);
   draw_history(view, rows, today);
 }
 
@@ -161,16 +194,31 @@ function on_row(row) {
   if (is_newer(former, row)) return;  // it was read when more was known
   if (date && day < add_days(today_in(date.time_zone), -day_count)) return reload_soon();  // the level before the chart
   rows.set(day, row);
+  say_state();
   const changed = new Set();
   if (!date || day === today_in(date.time_zone)) {
-    for (const column of view.columns) if (former?.[column.name] !== row[column.name]) changed.add(column.name);
+    for (const column of view.columns) if (!is_same(column, former, row)) changed.add(column.name);
   }
   draw(changed);
+  beat();
+  announce(view.columns.filter(({ name }) => changed.has(name)).map((column) => `${words(column.name)} is now ${text_of(column, row[column.name])}`).join(", "));
+}
+
+function on_gone(key) {
+  const date = date_column(shown.view);
+  const day = date ? key[date.name] : "";
+  shown.came?.set(day, null);
+  if (!shown.rows.delete(day)) return;
+  say_state();
+  draw();
+  beat();
+}
+
+function beat() {
   const live = find("live");
   live.classList.remove("beat");
   void live.offsetWidth;  // begins the animation anew
   live.classList.add("beat");
-  announce([...changed].map((name) => `${words(name)} is now ${format.format(row[name])}`).join(", "));
 }
 
 let announced_at = 0;
@@ -180,10 +228,16 @@ function announce(text) {  // to screen readers: at most every 5 s
   find("announce").textContent = text;
 }
 
-const nothing_known = "Nothing is known of this key yet. Its figures appear here when its first event comes.";
+// Says why there is nothing to see, if so.
+function say_state() {
+  if (shown.rows.size > 0) shown.was_there = true;
+  say(shown.rows.size > 0 ? "" : shown.was_there ? "This row is gone: it has been deleted. It appears here again if it comes back."
+    : "Nothing is known of this key yet. It appears here when its first event comes.");
+}
 
 // Reads all again. What was read may be older than what is on the screen, or comes meanwhile: of each row the newer
-// state stays. `forget`: not those from before: the database may have fallen back behind them.
+// state stays; what came meanwhile counts (null: it is gone), and so does that a row was not found where rows can be
+// deleted. `forget`: not those from before: the database may have fallen back behind them.
 let reloading = false;
 let again = false;  // what is being read may be too old by now
 let forgets = false;
@@ -194,14 +248,21 @@ async function reload_soon(forget = false) {
   reloading = true;
   while (again) {
     const asked = shown;
-    asked.came = new Map(forgets ? [] : asked.rows);
+    asked.came = new Map();
+    const former = forgets ? [] : [...asked.rows];
     again = forgets = false;
     try {
       const { rows, age_ms } = await load(asked.view, asked.key);
       if (shown !== asked) continue;
-      for (const [day, row] of asked.came) if (is_newer(row, rows.get(day))) rows.set(day, row);
+      for (const [day, row] of former) {
+        if (is_newer(row, rows.get(day)) && (rows.has(day) || asked.view.kind === "summary")) rows.set(day, row);
+      }
+      for (const [day, row] of asked.came) {
+        if (row === null) rows.delete(day);
+        else if (is_newer(row, rows.get(day))) rows.set(day, row);
+      }
       asked.rows = rows;
-      say(rows.size === 0 ? nothing_known : "");
+      say_state();
       set_fresh(age_ms);
       draw();
     } catch (problem) {
@@ -229,7 +290,7 @@ async function show(view, key) {
     find("figures").hidden = false;
     find("history").hidden = !date_column(view);
     find("charts").replaceChildren();
-    if (rows.size === 0) say(nothing_known);
+    say_state();
     draw();
   } catch (problem) {
     if (shown !== mine) return;
@@ -240,7 +301,8 @@ async function show(view, key) {
   let was_lost = false;
   api.follow(view.name, key, mine.stop.signal, (name, data) => {
     if (shown !== mine) return;
-    if (name === "row") { say(); on_row(JSON.parse(data)); }
+    if (name === "row") on_row(api.parse(data));
+    if (name === "gone") on_gone(api.parse(data));
     if (name === "reset") reload_soon(JSON.parse(data).reason === "reload");
   }, (live) => {
     if (shown !== mine) return;
@@ -276,7 +338,8 @@ async function start() {
     say();
     if (views.length === 0) return say("There is no view yet. `daybook views apply` makes one.");
     find("view").replaceChildren(...views.map((view) => make("option", { value: view.name }, words(view.name))));
-    if (views.some((view) => view.name === asked.view)) find("view").value = asked.view;
+    const first = views.find((view) => date_column(view) && view.columns.some(is_number)) ?? views[0];
+    find("view").value = views.some((view) => view.name === asked.view) ? asked.view : first.name;
     await show_keys(chosen_view(), asked);
   } catch (problem) {
     if (await signed_in(problem)) return start();

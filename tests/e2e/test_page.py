@@ -188,3 +188,157 @@ def test_what_is_read_again_never_takes_the_screen_back(site, browser):
     browser.evaluate("window.holds = false; held.shift()()")
     browser.wait_for(f"{LINES}.at(-1)[1] === '141'")
     assert set(browser.evaluate("shown_since")) == {"143 0 3"}
+
+
+# Sorts before the view with figures.
+PEOPLE = {
+    "view": "a_people",
+    "kind": "latest",
+    "key": [{"name": "person_id", "type": "uuid"}],
+    "columns": [
+        {"name": "name", "type": "text"}, {"name": "phone", "type": "text"}, {"name": "active", "type": "boolean"},
+        {"name": "blocked", "type": "boolean"}, {"name": "team", "type": "text"}, {"name": "seen_at", "type": "timestamp"},
+        {"name": "since", "type": "date"}, {"name": "desk", "type": "uuid"}, {"name": "notes", "type": "json"},
+        {"name": "budget", "type": "decimal", "scale": 2}, {"name": "visits", "type": "bigint"}, {"name": "rank", "type": "int"},
+    ],
+    "sources": [
+        {"topic": "t", "event": "person.changed", "key": {"person_id": "/data/id"}, "version": "/data/version",
+         "set": {column: f"/data/{column}" for column in ("name", "phone", "active", "blocked", "team", "seen_at", "since", "desk",
+                                                          "notes", "budget", "visits", "rank")}},
+        {"topic": "t", "event": "person.left", "key": {"person_id": "/data/id"}, "version": "/data/version", "delete": True},
+    ],
+}
+FACTS = "Object.fromEntries([...document.querySelectorAll('#facts div')].map(fact => [...fact.children].map(e => e.textContent)))"
+CARDS = "Object.fromEntries([...document.querySelectorAll('#cards .card')].map(card => [...card.children].map(e => e.textContent)))"
+MESSAGE = "document.getElementById('message').hidden ? '' : document.getElementById('message').textContent"
+
+
+def test_shows_each_value_by_its_type_and_that_a_row_is_gone(daybook, make_view, producer, browser, tmp_path):
+    view = make_view(PEOPLE)
+    daybook.run("simulate", "bloodbank", "--topic", view.topic, "--create-topics", 1, "--events", 1)
+    person, desk = str(uuid.uuid4()), str(uuid.uuid4())
+    versions = iter(range(1, 100))
+
+    def publish(kind, **data):
+        event = {"specversion": "1.0", "id": str(uuid.uuid4()), "source": "/test", "type": kind, "time": "2026-11-23T18:29:00Z",
+                 "data": {"id": person, "version": next(versions), **data}}
+        producer.produce(view.topic, json.dumps(event).encode(), person.encode())
+        producer.flush(10)
+
+    known = {"name": "Amina <b>O</b>", "phone": "0712345678", "active": True, "blocked": False, "seen_at": "2026-11-23T18:29:00.123456Z",
+             "since": "2026-01-31", "desk": desk, "notes": {"a": [1, None], "b": "x"}, "budget": "1234567890123456.70", "visits": 9007199254740993}
+    publish("person.changed", **known)
+    daybook.start_worker(view)
+    reader = daybook.start("reader", "--listen", "127.0.0.1:0")
+    address = wait_until(lambda: re.search(r"http://127\.0\.0\.1:\d+", reader.output()), reader.output)[0]
+    wait_until(lambda: daybook.database.query(f"SELECT 1 FROM {view.name}"), "the row")
+
+    browser.open(f"{address}/?view={view.name}&person_id={person}")
+    browser.wait_for(f"{FACTS}.Name")
+    facts = browser.evaluate(FACTS)
+    seen_at, since = facts.pop("Seen at"), facts.pop("Since")
+    assert facts == {"Name": "Amina <b>O</b>", "Phone": "0712345678", "Active": "yes", "Blocked": "no", "Team": "–", "Desk": desk,
+                     "Notes": '{"a":[1,null],"b":"x"}'}
+    assert "2026" in seen_at and "2026" in since and "31" in since
+    assert browser.evaluate("[...document.querySelectorAll('#facts time')].map(e => e.title)") == [known["seen_at"], known["since"]]
+    assert browser.evaluate("document.querySelector('#facts time').textContent === new Intl.DateTimeFormat(undefined,"
+                            " { dateStyle: 'medium', timeStyle: 'medium' }).format(new Date('2026-11-23T18:29:00.123Z'))")
+    # All digits, also those that a binary fraction has no room for.
+    assert browser.evaluate(CARDS) == {"Budget": "1,234,567,890,123,456.70", "Visits": "9,007,199,254,740,993", "Rank": "–"}
+    assert browser.evaluate("document.getElementById('figures-title').textContent") == "Newest state"
+    assert browser.evaluate("document.getElementById('history').hidden")
+    for scheme, width in (("light", 1280), ("dark", 360)):
+        browser.prefer(scheme)
+        browser.resize(width, 800)
+        assert browser.evaluate("document.documentElement.scrollWidth") <= width
+        browser.screenshot(tmp_path / f"people-{scheme}-{width}.png")
+    print("pictures in", tmp_path)
+
+    browser.wait_for(LIVE)
+    browser.evaluate("window.not_reloaded = true")
+    publish("person.changed", **known | {"active": None, "team": "north", "rank": 3})
+    browser.wait_for(f"{FACTS}.Team === 'north'")
+    assert browser.evaluate(FACTS)["Active"] == "–"
+    assert browser.evaluate(CARDS)["Rank"] == "3"
+    publish("person.left")
+    browser.wait_for(f"({MESSAGE}).includes('This row is gone')")
+    assert browser.evaluate(FACTS) == browser.evaluate(CARDS) == {}
+    publish("person.changed", **known)
+    browser.wait_for(f"{FACTS}.Phone === '0712345678'")
+    assert browser.evaluate(MESSAGE) == ""
+
+    # What is deleted while the page hears nothing is not kept either.
+    assert reader.terminate() == 0
+    browser.wait_for("document.getElementById('live').dataset.state === 'lost'")
+    publish("person.left")
+    wait_until(lambda: not daybook.database.query(f"SELECT 1 FROM {view.name}"), "the deletion")
+    daybook.start("reader", "--listen", address.removeprefix("http://"))
+    browser.wait_for(f"({MESSAGE}).includes('This row is gone')")
+    assert browser.evaluate(FACTS) == {}
+    assert browser.evaluate("window.not_reloaded") is True
+    assert [text for text in browser.complaints if "net::ERR" not in text and "404" not in text] == []
+    browser.complaints.clear()
+
+
+def test_opens_with_a_view_that_has_figures(make_view, daybook, producer, browser):
+    make_view(PEOPLE)
+    site = Site(daybook, make_view(), producer)
+    browser.open(site.address)
+    browser.wait_for(f"{FIGURES}.length > 0")
+    assert browser.evaluate("[...document.getElementById('view').options].map(e => e.value.slice(0, 8))") == ["a_people", "dashboar"]
+    assert browser.evaluate("document.getElementById('view').value") == site.view.name
+
+
+ENTRIES = {
+    "view": "entries",
+    "kind": "log",
+    "key": [{"name": "at", "type": "timestamp"}, {"name": "id", "type": "text"}],
+    "columns": [{"name": "action", "type": "text"}, {"name": "amount", "type": "decimal", "scale": 1}],
+    "partition": "month",
+    "sources": [{"topic": "t", "event": "measured", "key": {"at": "/time", "id": "/id"},
+                 "set": {"action": "/data/action", "amount": "/data/amount"}}],
+    "reader": {},
+}
+MEANS = {
+    "view": "means",
+    "kind": "summary",
+    "key": [{"name": "place", "type": "text"}, {"name": "date", "type": "date", "time_zone": "Africa/Nairobi"}],
+    "columns": [
+        {"name": "mean", "type": "decimal", "scale": 3, "value": "avg"}, {"name": "total", "type": "decimal", "scale": 1, "value": "sum"},
+        {"name": "action", "type": "text", "value": "last"},
+    ],
+    "sources": [{"topic": "t", "event": "measured", "key": {"place": "/data/place", "date": "/time"},
+                 "add": {"total": "/data/amount"}, "take": {"mean": "/data/amount", "action": "/data/action"}}],
+}
+
+
+def test_an_entry_of_a_log_and_days_without_a_value(daybook, make_view, producer, browser):
+    entries, means = make_view(ENTRIES), make_view(MEANS)
+    daybook.run("simulate", "bloodbank", "--topic", entries.topic, "--create-topics", 1, "--events", 1)
+    today = datetime.now(ZONE).date()
+    for day, amount in ((today - timedelta(days=2), 1), (today, 1), (today, 1.5)):
+        event = {"specversion": "1.0", "id": f"{day} {amount}", "source": "/test", "type": "measured", "time": f"{day}T12:00:00+03:00",
+                 "data": {"place": "hall", "action": f"of {amount}", "amount": amount}}
+        producer.produce(entries.topic, json.dumps(event).encode(), b"one")
+    producer.flush(10)
+    for view in (entries, means):
+        daybook.start_worker(view)
+    reader = daybook.start("reader", "--listen", "127.0.0.1:0")
+    address = wait_until(lambda: re.search(r"http://127\.0\.0\.1:\d+", reader.output()), reader.output)[0]
+    wait_until(lambda: daybook.database.query(f"SELECT 1 FROM {entries.name} HAVING count(*) = 3"), "the entries")
+    wait_until(lambda: daybook.database.query(f"SELECT 1 FROM {means.name} WHERE total = 2.5"), "the means")
+
+    browser.open(f"{address}/?view={entries.name}&at={today}T09:00:00Z&id={today}%201.5")
+    browser.wait_for(f"{CARDS}.Amount === '1.5'")
+    assert browser.evaluate(FACTS) == {"Action": "of 1.5"}
+    assert browser.evaluate("document.getElementById('figures-title').textContent").startswith("Entry of ")
+
+    browser.open(f"{address}/?view={means.name}&place=hall")
+    browser.wait_for("document.querySelectorAll('#charts svg').length === 2")  # none for the text
+    cards = browser.evaluate("[...document.querySelectorAll('#cards .card')].map(card => [...card.children].map(e => e.textContent))")
+    assert cards == [["Mean", "1.250", "Yesterday –"], ["Total", "2.5", "Yesterday 0.0"]]
+    assert browser.evaluate(FACTS) == {"Action": "of 1.5"}
+    assert [line[1:] for line in browser.evaluate(LINES)[:3]] == [["1.250", "2.5", "of 1.5"], ["–", "0.0", "–"], ["1.000", "1.0", "of 1"]]
+    assert browser.evaluate("document.querySelectorAll('#charts figure:first-child .bar').length") == 2
+    # Answers that there is no such row, and what the page of the test before missed, are no mistakes.
+    assert [text for text in browser.complaints if not text.startswith("Failed to load resource")] == []
